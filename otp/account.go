@@ -1,0 +1,152 @@
+package otp
+
+import (
+	"context"
+	"time"
+
+	"countersign/otp/oath"
+)
+
+// MaxTokens is how many tokens one user may have: Decision.Changed has a bit
+// for each.
+const MaxTokens = 32
+
+// Account is a user with PIN and tokens, as the store hands it to Decide. It is
+// the store's to reuse: nothing of it may be kept after Decide.
+type Account struct {
+	Exists   bool // false: there is no such user, and nothing else is set
+	Disabled bool
+	PIN      PIN
+	Tokens   []Token
+}
+
+// Token is one token of a user.
+type Token struct {
+	Serial    Serial
+	Type      TokenType
+	Algorithm oath.Algorithm
+	Digits    uint8  // 6 to 10
+	Period    uint32 // seconds a code lives, clock tokens only
+	T0        int64  // Unix time of step 0, clock tokens only (RFC 6238 section 4.1)
+	Disabled  bool
+	Seed      oath.Seed
+	State     State
+}
+
+// State is what changes about a token when it is used.
+type State struct {
+	// Counter is the lowest factor not burned: codes below it are used.
+	Counter uint64
+	// Drift is how many steps the token's clock was ahead (+) or behind (-)
+	// at the last login. Clock tokens only.
+	Drift int32
+	// Failures counts wrong codes after a right PIN since the last success.
+	Failures uint16
+	// MustResync: only two consecutive codes are accepted, because counters
+	// may have been turned back by a restored backup.
+	MustResync bool
+	// LockedUntil is the end of the lock in Unix seconds, 0 when not locked.
+	LockedUntil int64
+	// ResyncFactor is the factor of the first of two consecutive codes, if it
+	// was shown and ResyncUntil (Unix seconds) has not passed.
+	ResyncFactor uint64
+	ResyncUntil  int64
+}
+
+// Challenge proves a passcode without showing it: CHAP or MS-CHAP.
+type Challenge interface {
+	// Matches reports in constant time whether the response was made from this
+	// passcode. The bytes are the caller's and change afterwards.
+	Matches(passcode []byte) bool
+}
+
+// EventID names the record of one attempt: the number of the commit it was
+// made durable in and its place there. The zero EventID is none.
+type EventID struct {
+	Batch uint64
+	Index uint32
+}
+
+// Waiter is told when an attempt is decided and durable.
+type Waiter interface {
+	// Decided is called exactly once. With an error nothing is known and
+	// nothing may be answered. It must not block.
+	Decided(a *Attempt, err error)
+}
+
+// Attempt is one passcode shown once. The caller fills in the first part, gives
+// it to a Verifier and leaves it and the bytes it refers to alone until the
+// Waiter is told.
+type Attempt struct {
+	At      time.Time
+	User    []byte // normalized by AppendUserName
+	NAS     string
+	Station []byte // Calling-Station-Id as the NAS sent it, empty when it did not
+	Method  Method
+	// Passcode is what was typed, of a PAP request or a web form; Challenge is
+	// the proof of it, of the other methods.
+	Passcode  Passcode
+	Challenge Challenge
+	// Preset, when not Undecided, is a verdict the caller has reached by itself
+	// and that only has to be recorded.
+	Preset Verdict
+	Waiter Waiter
+
+	// Decision is set by Decide, Event by the store.
+	Decision Decision
+	Event    EventID
+
+	verifier *Verifier
+}
+
+// Decision is the outcome of one attempt.
+type Decision struct {
+	Verdict Verdict
+	// Serial is the token that the verdict is about, "" when it is about none.
+	Serial Serial
+	// Offset is how far the code was from where it was expected: time steps
+	// from the server's clock, or counters that were skipped.
+	Offset int64
+	// Repeated: the same wrong passcode from the same source again within
+	// Policy.RepeatTime, which did not count.
+	Repeated bool
+	// LockedNow: this attempt locked the token.
+	LockedNow bool
+	// Changed has bit i set when the State of Tokens[i] changed.
+	Changed uint32
+}
+
+// TokenStore keeps accounts, and makes decisions durable.
+type TokenStore interface {
+	// Submit finds the account of a.User and calls a.Decide with it, alone with
+	// that account. It makes the states that changed and the event of the
+	// attempt durable, in one commit, sets a.Event, and then tells a.Waiter. A
+	// store that several nodes share may call Decide again with a fresh account
+	// when another node was faster. Submit does not wait for any of this. When
+	// its queue is full it returns false and forgets the attempt.
+	Submit(a *Attempt) bool
+}
+
+// waiter turns the call-back into a channel.
+type waiter chan error
+
+func (w waiter) Decided(_ *Attempt, err error) { w <- err }
+
+// Verify decides an attempt and waits for it. The error says why nothing could
+// be decided. Where attempts come by the thousand, use Submit.
+func (v *Verifier) Verify(ctx context.Context, a *Attempt) (Verdict, error) {
+	done := make(waiter, 1)
+	a.Waiter = done
+	if !v.Submit(a) {
+		return Undecided, ErrBusy
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			return Undecided, err
+		}
+		return a.Decision.Verdict, nil
+	case <-ctx.Done():
+		return Undecided, ctx.Err()
+	}
+}

@@ -1,0 +1,75 @@
+package otp
+
+import "fmt"
+
+// Verdict is what was decided about an attempt. Its words are a closed set:
+// metric label, log word and audit word at once. To the outside all refusals
+// look alike.
+type Verdict uint8
+
+const (
+	// Undecided is the zero Verdict: nothing was decided (yet).
+	Undecided Verdict = iota
+	// Accepted: PIN and code were right and the code was never used before.
+	Accepted
+	// UnknownUser: there is no such user.
+	UnknownUser
+	// UserDisabled: an administrator has disabled the user.
+	UserDisabled
+	// NoToken: the user has no token, or none that is enabled.
+	NoToken
+	// WrongPIN: what stood before the code was not the PIN.
+	WrongPIN
+	// WrongCode: the PIN was right, the code was not.
+	WrongCode
+	// WrongPasscode: CHAP or MS-CHAP, where PIN and code cannot be told apart.
+	WrongPasscode
+	// Replayed: the PIN was right and the code was used before.
+	Replayed
+	// NextCode: the code was right, but the token must show its next one too,
+	// because it is out of step or has to resync.
+	NextCode
+	// Locked: the token is locked after too many wrong codes.
+	Locked
+	// Throttled: too many wrong PINs from this source; the passcode was not
+	// looked at.
+	Throttled
+	// NoCredentials: the request had no password of a kind we know.
+	NoCredentials
+	// Unreadable: the passcode is not text; the NAS most likely has another
+	// shared secret.
+	Unreadable
+	verdictCount
+)
+
+var verdicts = [verdictCount]string{
+	"undecided", "accepted", "unknown_user", "user_disabled", "no_token", "wrong_pin", "wrong_code",
+	"wrong_passcode", "replayed", "next_code", "locked", "throttled", "no_credentials", "unreadable",
+}
+
+// String is the verdict's word.
+func (v Verdict) String() string {
+	if v < verdictCount {
+		return verdicts[v]
+	}
+	return fmt.Sprintf("verdict(%d)", uint8(v))
+}
+
+// ParseVerdict is the inverse of String.
+func ParseVerdict(word string) (Verdict, error) {
+	for v, w := range verdicts {
+		if w == word {
+			return Verdict(v), nil
+		}
+	}
+	return Undecided, fmt.Errorf("verdict %.40q: not one of ours", word)
+}
+
+// Verdicts lists all of them but Undecided, for metrics that start at zero.
+func Verdicts() []Verdict {
+	all := make([]Verdict, 0, verdictCount-1)
+	for v := Accepted; v < verdictCount; v++ {
+		all = append(all, v)
+	}
+	return all
+}

@@ -1,0 +1,270 @@
+package otp
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"countersign/otp/oath"
+)
+
+// Verifier decides attempts by a Policy and a TokenStore. It is safe for
+// concurrent use.
+type Verifier struct {
+	store   TokenStore
+	policy  atomic.Pointer[Policy]
+	misses  misses
+	scratch sync.Pool // of *scratch
+}
+
+// NewVerifier joins a store and a policy.
+func NewVerifier(store TokenStore, policy Policy) *Verifier {
+	v := &Verifier{store: store, misses: misses{seed: maphash.MakeSeed(), entries: map[uint64]*miss{}}}
+	v.scratch.New = func() any { return new(scratch) }
+	v.SetPolicy(policy)
+	return v
+}
+
+// SetPolicy replaces the figures for the attempts that follow.
+func (v *Verifier) SetPolicy(p Policy) { v.policy.Store(&p) }
+
+// Submit has an attempt decided; a.Waiter is told. It does not wait. It
+// returns false when the store takes no more, and then nobody is told.
+func (v *Verifier) Submit(a *Attempt) bool {
+	a.verifier = v
+	a.Decision = Decision{}
+	a.Event = EventID{}
+	return v.store.Submit(a)
+}
+
+// Decide is called by the TokenStore while nobody else can change the account.
+// It sets a.Decision and changes the states it says it changed.
+func (a *Attempt) Decide(account *Account) {
+	a.Decision = Decision{}
+	if a.Preset != Undecided {
+		a.Decision.Verdict = a.Preset
+		return
+	}
+	v := a.verifier
+	s := v.scratch.Get().(*scratch)
+	s.run(v, a, account)
+	v.scratch.Put(s)
+}
+
+// run is one decision; it keeps nothing of it.
+func (s *scratch) run(v *Verifier, a *Attempt, account *Account) {
+	s.attempt, s.account, s.policy = a, account, v.policy.Load()
+	s.decide(&v.misses)
+	s.attempt, s.account, s.trial.challenge = nil, nil, nil
+}
+
+// scratch is the working memory of one decision.
+type scratch struct {
+	gen     oath.Generator
+	attempt *Attempt
+	account *Account
+	policy  *Policy
+	trial   challenged
+	code    shown
+	tries   [MaxTokens]try
+}
+
+// try is what one token says of the passcode.
+type try struct {
+	right  bool // the PIN was right, or nothing is known of it but the code matched
+	match  match
+	factor uint64
+	finder finder
+}
+
+// decide is the whole of it; doc.go tells it in prose.
+func (s *scratch) decide(misses *misses) {
+	a, d := s.attempt, &s.attempt.Decision
+	if d.Verdict = s.unfit(); d.Verdict != Undecided {
+		return
+	}
+	source := misses.source(a)
+	if misses.waits(source, a.At) {
+		d.Verdict = Throttled
+		return
+	}
+	best := s.tryTokens()
+	switch {
+	case best != nil:
+		s.settle(best)
+	case a.Challenge != nil:
+		d.Verdict = WrongPasscode
+	case s.anyRight():
+		d.Verdict = WrongCode
+	default:
+		d.Verdict = WrongPIN
+	}
+	if best == nil {
+		d.Repeated = misses.repeated(source, a, s.policy)
+		s.count(d)
+	}
+	misses.note(source, a.At, d, s.policy)
+}
+
+// unfit finds the reasons that need no look at the passcode.
+func (s *scratch) unfit() Verdict {
+	switch account := s.account; {
+	case !account.Exists:
+		return UnknownUser
+	case account.Disabled:
+		return UserDisabled
+	default:
+		for i := range account.Tokens {
+			if !account.Tokens[i].Disabled {
+				return Undecided
+			}
+		}
+		return NoToken
+	}
+}
+
+// tryTokens tries the passcode on each token and returns the best match under
+// a right PIN, nil when there is none.
+func (s *scratch) tryTokens() *try {
+	var best *try
+	for i := range s.account.Tokens {
+		t := &s.tries[i]
+		*t = try{}
+		if s.account.Tokens[i].Disabled {
+			continue
+		}
+		t.finder = newFinder(&s.gen, &s.account.Tokens[i], s.policy, s.attempt.At)
+		s.tryToken(t)
+		if t.right && t.match != noMatch && (best == nil || t.match > best.match) {
+			best = t
+		}
+	}
+	return best
+}
+
+// tryToken splits the passcode for one token and searches the code. A wrong PIN
+// costs the same search, so that the time tells nothing of it.
+func (s *scratch) tryToken(t *try) {
+	if s.attempt.Challenge != nil {
+		s.trial.begin(s.attempt.Challenge, s.account.PIN)
+		t.factor, t.match = t.finder.search(&s.trial, true)
+		t.right = t.match != noMatch
+		return
+	}
+	pin, code, ok := splitPasscode(s.attempt.Passcode, int(t.finder.token.Digits))
+	if !ok {
+		return
+	}
+	s.code = code
+	t.right = s.account.PIN.Equal(pin)
+	t.factor, t.match = t.finder.search(&s.code, t.right)
+}
+
+// splitPasscode takes the code's digits from the right; the PIN is what is left.
+func splitPasscode(p Passcode, digits int) (PIN, shown, bool) {
+	b := p.bytes()
+	if len(b) < digits {
+		return PIN{}, 0, false
+	}
+	pin, code := b[:len(b)-digits], b[len(b)-digits:]
+	value, ok := oath.CodeValue(code)
+	return NewPIN(pin), shown(value), ok
+}
+
+// anyRight reports whether the PIN was right for the split of any token.
+func (s *scratch) anyRight() bool {
+	for i := range s.account.Tokens {
+		if s.tries[i].right {
+			return true
+		}
+	}
+	return false
+}
+
+// settle turns the best match into a verdict and changes states.
+func (s *scratch) settle(best *try) {
+	d, at := &s.attempt.Decision, s.attempt.At
+	token := best.finder.token
+	d.Serial, d.Offset = token.Serial, best.finder.offset(best.factor)
+	state := &token.State
+	switch {
+	case best.match == usedMatch:
+		d.Verdict = Replayed
+	case best.match == freshMatch && !state.locked(at) && !state.MustResync, state.resynced(best.factor, at):
+		d.Verdict = Accepted
+		s.burnAll()
+	default:
+		d.Verdict = NextCode
+		if state.locked(at) {
+			d.Verdict = Locked
+		}
+		state.remember(best.factor, at, s.policy)
+		s.changed(token)
+	}
+}
+
+// burnAll burns the accepted code on every token that shows it now: by chance
+// another of the user's tokens may, and then it must not pass there again.
+func (s *scratch) burnAll() {
+	for i := range s.account.Tokens {
+		if t := &s.tries[i]; t.right && (t.match == freshMatch || t.match == farMatch) {
+			t.finder.burn(t.factor)
+			s.changed(t.finder.token)
+		}
+	}
+}
+
+// count counts a wrong code on the tokens whose PIN was right.
+func (s *scratch) count(d *Decision) {
+	if d.Repeated {
+		return
+	}
+	for i := range s.account.Tokens {
+		t := &s.tries[i]
+		if !t.right {
+			continue
+		}
+		token := t.finder.token
+		d.Serial = token.Serial
+		if token.State.locked(s.attempt.At) {
+			d.Verdict = Locked
+			token.State.forgetResync()
+		} else if token.State.fail(s.attempt.At, s.policy) {
+			d.LockedNow = true
+		}
+		s.changed(token)
+	}
+}
+
+// changed marks a token's state as changed.
+func (s *scratch) changed(token *Token) {
+	for i := range s.account.Tokens {
+		if &s.account.Tokens[i] == token {
+			s.attempt.Decision.Changed |= 1 << i
+		}
+	}
+}
+
+// challenged puts candidate codes behind the PIN and asks the challenge.
+type challenged struct {
+	challenge Challenge
+	buf       []byte
+	pin       int
+}
+
+func (c *challenged) begin(challenge Challenge, pin PIN) {
+	c.challenge = challenge
+	c.buf = append(c.buf[:0], pin.Bytes()...)
+	c.pin = len(c.buf)
+}
+
+func (c *challenged) proves(code uint64, digits int) bool {
+	c.buf = oath.AppendCode(c.buf[:c.pin], code, digits)
+	return c.challenge.Matches(c.buf)
+}
+
+// StepTime is when a clock token's step begins.
+func (t *Token) StepTime(step int64) time.Time {
+	return time.Unix(t.T0+step*int64(t.Period), 0)
+}
