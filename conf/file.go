@@ -1,0 +1,131 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Load reads the configuration file at path, for serving: it must have a NAS.
+//
+// The error is a Faults when the file could be read and something in it, or in
+// a file it names, is wrong.
+func Load(path string) (*Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading configuration %q: %w", path, withoutPath(err))
+	}
+	config, report := parse(path, text)
+	if config != nil && len(config.NAS) == 0 {
+		report.addMissing("nas", "there is no NAS, so nobody could log in",
+			`add one: [[nas]] and below it name = "gateway", addresses = ["192.0.2.10"] and secret_file = "gateway.secret"`)
+	}
+	if err := report.err(); err != nil {
+		return nil, err
+	}
+	return config, nil
+}
+
+// Parse is Load for a text that is at hand. The name stands in faults, and its
+// folder is the one that paths in the text are relative to. Unlike Load it
+// takes a configuration without a NAS, such as Sample. The error is a Faults.
+func Parse(name string, text []byte) (*Config, error) {
+	config, report := parse(name, text)
+	if err := report.err(); err != nil {
+		return nil, err
+	}
+	return config, nil
+}
+
+// KeyFile returns the path of the key that seals seeds and PINs. It is
+// store.key_file if that is set; else the systemd credential countersign.key
+// if there is one in credentialsDir, which is what $CREDENTIALS_DIRECTORY says
+// and "" outside of systemd; else countersign.key in the data folder.
+func (c *Config) KeyFile(credentialsDir string) string {
+	const name = "countersign.key"
+	if c.Store.KeyFile != "" {
+		return c.Store.KeyFile
+	}
+	if credentialsDir != "" {
+		credential := filepath.Join(credentialsDir, name)
+		if _, err := os.Stat(credential); err == nil {
+			return credential
+		}
+	}
+	return filepath.Join(c.DataDir, name)
+}
+
+// parse decodes and verifies text. The Config is nil when text is not TOML;
+// otherwise it holds whatever could be decoded.
+func parse(name string, text []byte) (*Config, *report) {
+	config, report := decode(name, text)
+	if config == nil {
+		return nil, report
+	}
+	config.resolve(filepath.Dir(name))
+	for i := range config.NAS {
+		report.readSecret(joinIndex("nas", i), &config.NAS[i])
+	}
+	config.verify(report)
+	return config, report
+}
+
+// decode decodes text over the defaults, and reads no other file.
+func decode(name string, text []byte) (*Config, *report) {
+	report := &report{file: name, lines: scanPositions(text)}
+	var tree map[string]any
+	if _, err := toml.Decode(string(text), &tree); err != nil {
+		report.faults = Faults{syntaxFault(name, text, err)}
+		return nil, report
+	}
+	config := Defaults()
+	(&decoder{report}).table("", tree, reflect.ValueOf(config).Elem())
+	return config, report
+}
+
+// syntaxFault tells where text is not TOML. The library's message may quote
+// from the line, so where the line could hold a secret it is not passed on.
+func syntaxFault(name string, text []byte, err error) Fault {
+	fault := Fault{File: name, Line: 1, Problem: err.Error(),
+		Remedy: "correct this line, or the one before it: key = value, with texts in double quotes"}
+	var wrong toml.ParseError
+	if !errors.As(err, &wrong) {
+		return fault
+	}
+	lines := strings.Split(string(text), "\n")
+	fault.Line = min(max(1, wrong.Position.Line), len(lines))
+	fault.Key, fault.Problem = wrong.LastKey, "not TOML: "+strings.TrimSuffix(wrong.Message, ".")
+	if strings.Contains(fault.Key+lines[fault.Line-1], "secret") {
+		fault.Problem = "not TOML"
+	}
+	return fault
+}
+
+// resolve makes paths relative to folder.
+func (c *Config) resolve(folder string) {
+	paths := []*string{&c.DataDir, &c.Store.KeyFile}
+	for i := range c.NAS {
+		paths = append(paths, &c.NAS[i].SecretFile)
+	}
+	for _, path := range paths {
+		if *path != "" && !filepath.IsAbs(*path) {
+			*path = filepath.Join(folder, *path)
+		}
+	}
+}
+
+// withoutPath takes the path out of an error of package os, for messages that
+// name it already.
+func withoutPath(err error) error {
+	var pathError *fs.PathError
+	if errors.As(err, &pathError) {
+		return pathError.Err
+	}
+	return err
+}

@@ -1,0 +1,65 @@
+package conf
+
+import (
+	_ "embed"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Sample is the shipped file countersign.toml: each setting with its manual and
+// its default. A NAS is in it as a comment.
+//
+//go:embed countersign.toml
+var Sample string
+
+// QuickstartParams are the ports of a QuickstartFile on 127.0.0.1. 0 stands for
+// the default.
+type QuickstartParams struct {
+	AuthPort, AcctPort   uint16 // UDP
+	WebPort, MetricsPort uint16 // TCP
+}
+
+// QuickstartFile returns a commented configuration for trying the server on one
+// machine. It listens on 127.0.0.1 only, keeps its data in the folder of the
+// file, and has the one NAS "loopback" for the addresses 127.0.0.0/8 and ::1,
+// whose shared secret it wants in the file radius.secret of this folder.
+func QuickstartFile(p QuickstartParams) []byte {
+	text := strings.Split(uncomment(Sample), "\n")
+	lines := scanPositions([]byte(strings.Join(text, "\n")))
+	set := func(key, value string) {
+		name := key[strings.LastIndexByte(key, '.')+1:]
+		text[lines.line(key)-1] = name + " = " + value
+	}
+	usual := Defaults()
+	set("data_dir", `"."`)
+	set("radius.auth", "["+loopback(p.AuthPort, usual.Radius.Auth)+"]")
+	set("radius.acct", "["+loopback(p.AcctPort, usual.Radius.Acct)+"]")
+	set("web.listen", loopback(p.WebPort, usual.Web.Listen))
+	set("metrics.listen", loopback(p.MetricsPort, usual.Metrics.Listen))
+	set("nas[0].name", `"loopback"`)
+	set("nas[0].addresses", `["127.0.0.0/8", "::1"]`)
+	set("nas[0].secret_file", `"radius.secret"`)
+	return []byte(strings.Join(text, "\n"))
+}
+
+// loopback returns an address on 127.0.0.1 as TOML, with the usual port if port
+// is 0.
+func loopback(port uint16, usual []netip.AddrPort) string {
+	if port == 0 {
+		port = usual[0].Port()
+	}
+	return strconv.Quote(fmt.Sprintf("127.0.0.1:%d", port))
+}
+
+// uncomment makes settings of the lines that begin with # and no space.
+func uncomment(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if setting, ok := strings.CutPrefix(line, "#"); ok && setting != "" && setting[0] != ' ' {
+			lines[i] = setting
+		}
+	}
+	return strings.Join(lines, "\n")
+}
