@@ -43,9 +43,9 @@ type Radius struct {
 	// Fewer leave CPUs to other programs of the machine.
 	Loops int `toml:"loops" bounds:"0 to 256"`
 
-	// ReplyCacheEntries is how many replies are kept for NASes that ask again,
-	// in all. It should be at least the requests of a second times
-	// reply_cache_time in seconds; when it is full the oldest reply goes.
+	// ReplyCacheEntries is how many replies each loop keeps for NASes that ask
+	// again. A NAS has at most 256 from each of its ports. When it is full,
+	// requests from new ports are dropped.
 	ReplyCacheEntries int `toml:"reply_cache_entries" bounds:"1024 to 16777216"`
 
 	// ReplyCacheTime is how long a reply is kept for repeats (RFC 5080 section

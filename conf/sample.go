@@ -24,7 +24,9 @@ type QuickstartParams struct {
 // QuickstartFile returns a commented configuration for trying the server on one
 // machine. It listens on 127.0.0.1 only, keeps its data in the folder of the
 // file, and has the one NAS "loopback" for the addresses 127.0.0.0/8 and ::1,
-// whose shared secret it wants in the file radius.secret of this folder.
+// whose shared secret it wants in the file radius.secret of this folder. A
+// Message-Authenticator is not demanded of it: several programs of the machine
+// are this NAS, and some, like radclient, send none of their own accord.
 func QuickstartFile(p QuickstartParams) []byte {
 	text := strings.Split(uncomment(Sample), "\n")
 	lines := scanPositions([]byte(strings.Join(text, "\n")))
@@ -41,6 +43,7 @@ func QuickstartFile(p QuickstartParams) []byte {
 	set("nas[0].name", `"loopback"`)
 	set("nas[0].addresses", `["127.0.0.0/8", "::1"]`)
 	set("nas[0].secret_file", `"radius.secret"`)
+	set("nas[0].message_authenticator", `"off"`)
 	return []byte(strings.Join(text, "\n"))
 }
 

@@ -126,6 +126,7 @@ func TestQuickstartFile(t *testing.T) {
 			want.Metrics.Listen, _ = listenAddresses(strings.Trim(test.metrics, "[]"))
 			nas := defaultNAS()
 			nas.Name, nas.SecretFile = "loopback", filepath.Join(folder, "radius.secret")
+			nas.MessageAuthenticator = MessageAuthenticatorOff
 			nas.Secret = newSecret([]byte("xyzzy5461xyzzy5461"))
 			four, _ := networks("127.0.0.0/8")
 			six, _ := networks("::1")
