@@ -1,0 +1,171 @@
+package console
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+
+	"countersign/tms"
+)
+
+// Client speaks the API over connections that dial makes. Its errors wrap the
+// sentinels of tms as if the act had been called directly.
+type Client struct {
+	http *http.Client
+	// OnProgress, when set, is told how far a long act is.
+	OnProgress func(Progress)
+}
+
+// NewClient makes a Client.
+func NewClient(dial func(context.Context) (net.Conn, error)) *Client {
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
+	return &Client{http: &http.Client{Transport: transport}}
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// AddUser is tms.Service.AddUser.
+func (c *Client) AddUser(ctx context.Context, n tms.NewUser) (tms.UserView, error) {
+	return ask[tms.UserView](ctx, c, "user.add", n, envelope{PIN: n.PIN.Bytes()})
+}
+
+// SetUser is tms.Service.SetUser.
+func (c *Client) SetUser(ctx context.Context, change tms.UserChange) (tms.UserView, error) {
+	return ask[tms.UserView](ctx, c, "user.set", change, envelope{PIN: change.PIN.Bytes()})
+}
+
+// RemoveUser is tms.Service.RemoveUser.
+func (c *Client) RemoveUser(ctx context.Context, name string) error {
+	_, err := ask[any](ctx, c, "user.remove", nameRequest{name}, envelope{})
+	return err
+}
+
+// AddToken is tms.Service.AddToken.
+func (c *Client) AddToken(ctx context.Context, n tms.NewToken) (tms.TokenView, error) {
+	return ask[tms.TokenView](ctx, c, "token.add", n, envelope{Seed: n.Seed.Bytes()})
+}
+
+// AssignToken is tms.Service.AssignToken.
+func (c *Client) AssignToken(ctx context.Context, serial, user string) (tms.TokenView, error) {
+	return ask[tms.TokenView](ctx, c, "token.assign", assignRequest{serial, user}, envelope{})
+}
+
+// ChangeToken is one of the acts that need a serial only: enable, disable,
+// unlock, remove.
+func (c *Client) ChangeToken(ctx context.Context, act, serial string) (tms.TokenView, error) {
+	return ask[tms.TokenView](ctx, c, "token."+act, serialRequest{serial}, envelope{})
+}
+
+// ResyncToken is tms.Service.ResyncToken.
+func (c *Client) ResyncToken(ctx context.Context, serial, first, second string) (tms.TokenView, error) {
+	return ask[tms.TokenView](ctx, c, "token.resync", resyncRequest{serial, first, second}, envelope{})
+}
+
+// Users is tms.Service.Users.
+func (c *Client) Users(ctx context.Context, f tms.Filter, each func(tms.UserView) error) error {
+	return enumerate(ctx, c, "user.list", f, each)
+}
+
+// Tokens is tms.Service.Tokens.
+func (c *Client) Tokens(ctx context.Context, f tms.Filter, each func(tms.TokenView) error) error {
+	return enumerate(ctx, c, "token.list", f, each)
+}
+
+// Events is tms.Service.Events.
+func (c *Client) Events(ctx context.Context, f tms.Filter, each func(EventView) error) error {
+	return enumerate(ctx, c, "event.list", f, each)
+}
+
+// Import is tms.Service.Import.
+func (c *Client) Import(ctx context.Context, file io.Reader) (int, error) {
+	var n int
+	err := c.post(ctx, "user.import", file, nil, &n)
+	return n, err
+}
+
+// Backup is tms.Service.Backup; file is a path on the server's machine.
+func (c *Client) Backup(ctx context.Context, file string) error {
+	_, err := ask[any](ctx, c, "store.backup", fileRequest{file}, envelope{})
+	return err
+}
+
+// RotateKeys is tms.Service.RotateKeys.
+func (c *Client) RotateKeys(ctx context.Context) error {
+	_, err := ask[any](ctx, c, "key.rotate", struct{}{}, envelope{})
+	return err
+}
+
+// ask performs an act that has one result.
+func ask[T any](ctx context.Context, c *Client, verb string, request any, e envelope) (T, error) {
+	var result T
+	err := c.send(ctx, verb, request, e, nil, &result)
+	return result, err
+}
+
+// enumerate performs a listing.
+func enumerate[T any](ctx context.Context, c *Client, verb string, f tms.Filter, each func(T) error) error {
+	request := listRequest{string(f.User), string(f.Serial), f.Limit}
+	return c.send(ctx, verb, request, envelope{}, func(text json.RawMessage) error {
+		var item T
+		if err := json.Unmarshal(text, &item); err != nil {
+			return err
+		}
+		return each(item)
+	}, nil)
+}
+
+func (c *Client) send(ctx context.Context, verb string, request any, e envelope, item func(json.RawMessage) error, result any) error {
+	var err error
+	if e.Request, err = json.Marshal(request); err != nil {
+		return err
+	}
+	body, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return c.post(ctx, verb, bytes.NewReader(body), item, result)
+}
+
+// post sends a body and reads the lines of the answer.
+func (c *Client) post(ctx context.Context, verb string, body io.Reader, item func(json.RawMessage) error, result any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://countersign/v1/"+verb, body)
+	if err != nil {
+		return err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return fmt.Errorf("asking the server for %s: %w", verb, errors.Unwrap(err))
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("asking the server for %s: %s; is it of another version?", verb, response.Status)
+	}
+	lines := json.NewDecoder(response.Body)
+	for {
+		var m message
+		if err := lines.Decode(&m); err != nil {
+			return fmt.Errorf("the server broke off its answer to %s: %w", verb, err)
+		}
+		switch {
+		case m.Error != nil:
+			return fromWire(m.Error)
+		case m.Progress != nil && c.OnProgress != nil:
+			c.OnProgress(*m.Progress)
+		case m.Item != nil:
+			if err := item(m.Item); err != nil {
+				return err
+			}
+		case m.Result != nil:
+			if result == nil {
+				return nil
+			}
+			return json.Unmarshal(m.Result, result)
+		}
+	}
+}

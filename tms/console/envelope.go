@@ -1,0 +1,110 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"countersign/otp"
+	"countersign/otp/oath"
+	"countersign/tms"
+)
+
+// envelope is a request on the wire. Secrets stand beside the request and not
+// in it, because their types print [redacted], also as JSON.
+type envelope struct {
+	Request json.RawMessage `json:"request"`
+	PIN     []byte          `json:"pin,omitempty"`
+	Seed    []byte          `json:"seed,omitempty"`
+}
+
+// The requests of the verbs whose act takes no record of tms.
+type (
+	nameRequest   struct{ Name string }
+	serialRequest struct{ Serial string }
+	assignRequest struct{ Serial, User string }
+	resyncRequest struct{ Serial, First, Second string }
+	fileRequest   struct{ File string }
+	listRequest   struct {
+		User, Serial string
+		Limit        int
+	}
+)
+
+// message is one line of an answer.
+type message struct {
+	Item     json.RawMessage `json:"item,omitempty"`
+	Progress *Progress       `json:"progress,omitempty"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Error    *wireError      `json:"error,omitempty"`
+}
+
+// Progress is how far a long act is. Total is 0 while it is not known.
+type Progress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// wireError is an error on the wire; kind says which sentinel it wraps.
+type wireError struct {
+	Kind string `json:"kind"`
+	Text string `json:"text"`
+}
+
+// kinds is the one ladder from errors to words.
+var kinds = []struct {
+	kind     string
+	sentinel error
+}{
+	{"not_found", tms.ErrNotFound},
+	{"exists", tms.ErrExists},
+	{"forbidden", tms.ErrForbidden},
+	{"invalid", tms.ErrInvalid},
+}
+
+func toWire(err error) *wireError {
+	for _, k := range kinds {
+		if errors.Is(err, k.sentinel) {
+			return &wireError{k.kind, err.Error()}
+		}
+	}
+	return &wireError{"failed", err.Error()}
+}
+
+// remoteError has the text of the server's error and wraps its sentinel.
+type remoteError struct {
+	text     string
+	sentinel error
+}
+
+func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) Unwrap() error { return e.sentinel }
+
+func fromWire(w *wireError) error {
+	for _, k := range kinds {
+		if k.kind == w.Kind {
+			return &remoteError{w.Text, k.sentinel}
+		}
+	}
+	return errors.New(w.Text)
+}
+
+// filter turns what was asked for into a Filter.
+func (r listRequest) filter() (tms.Filter, error) {
+	f := tms.Filter{Limit: r.Limit}
+	var err error
+	if r.User != "" {
+		if f.User, err = otp.ParseUserName(r.User); err != nil {
+			return f, fmt.Errorf("%w: %w", tms.ErrInvalid, err)
+		}
+	}
+	if r.Serial != "" {
+		if f.Serial, err = otp.ParseSerial(r.Serial); err != nil {
+			return f, fmt.Errorf("%w: %w", tms.ErrInvalid, err)
+		}
+	}
+	return f, nil
+}
+
+func (e *envelope) pin() otp.PIN    { return otp.NewPIN(e.PIN) }
+func (e *envelope) seed() oath.Seed { return oath.NewSeed(e.Seed) }

@@ -1,0 +1,103 @@
+package tms
+
+import (
+	"context"
+	"time"
+
+	"countersign/otp"
+)
+
+// User is a user as an administrator sees it.
+type User struct {
+	Exists   bool // in a change: false before means new, false after means removed
+	Name     otp.UserName
+	PIN      otp.PIN
+	Disabled bool
+	Created  time.Time
+	Tokens   []otp.Serial // the tokens assigned to the user; not changed through User
+}
+
+// Token is a token as an administrator sees it: the token and whose it is.
+type Token struct {
+	Exists bool // as in User
+	otp.Token
+	User    otp.UserName // "" while nobody has it
+	Created time.Time
+}
+
+// Act is the audit record of one administrative act.
+type Act struct {
+	At     time.Time
+	Actor  string // who: "root@cli", "alice@web"
+	Verb   string // what: "token.unlock"
+	Object string // to whom: a user name or a serial
+	Detail string // more, for a person to read; never a secret
+}
+
+// Event is one record of the journal as it is listed. Kind says which part is
+// set.
+type Event struct {
+	ID   otp.EventID
+	At   time.Time
+	Kind EventKind
+	Login
+	Act
+	Accounting
+}
+
+// EventKind is what an Event records.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	LoginEvent EventKind = iota + 1
+	ActEvent
+	AccountingEvent
+)
+
+// Login is the part of an Event about a login.
+type Login struct {
+	User     string
+	NAS      string
+	Station  string
+	Method   otp.Method
+	Decision otp.Decision
+}
+
+// Accounting is the part of an Event about an Accounting-Request.
+type Accounting struct {
+	AccountingNAS string
+	Source        string // the address it came from
+	Attributes    []byte // as received (RFC 2866 section 3)
+}
+
+// Filter chooses what a listing shows; zero values choose all.
+type Filter struct {
+	User   otp.UserName
+	Serial otp.Serial
+	Limit  int
+}
+
+// Store keeps users and tokens. Each change is one transaction that also writes
+// the audit record, and acts on the states as the last login left them.
+type Store interface {
+	// ChangeUser calls change with the user of that name, or with a new one
+	// that does not exist yet, and writes what change made of it. An error of
+	// change is returned as it is and nothing is written. A removed user's
+	// tokens stay, unassigned.
+	ChangeUser(ctx context.Context, name otp.UserName, act Act, change func(*User) error) error
+	// ChangeToken is ChangeUser for a token. When change assigns it to a user who
+	// does not exist the error wraps ErrNotFound, and ErrInvalid when the user has
+	// otp.MaxTokens already; nothing is written then.
+	ChangeToken(ctx context.Context, serial otp.Serial, act Act, change func(*Token) error) error
+	// Import adds users with a token each, all in few transactions of many rows;
+	// rows ends the import when it returns false. It stops at the first row
+	// whose user or serial is there already and says which; the rows before the
+	// transaction of that one stay.
+	Import(ctx context.Context, act Act, rows func() (User, Token, bool, error)) (int, error)
+	// Users and Tokens list by name and by serial.
+	Users(ctx context.Context, f Filter, each func(*User) error) error
+	Tokens(ctx context.Context, f Filter, each func(*Token) error) error
+	// Events lists the journal, the newest first.
+	Events(ctx context.Context, f Filter, each func(*Event) error) error
+}

@@ -1,0 +1,90 @@
+package tms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"countersign/otp"
+)
+
+// What is wrong with an act, for callers that answer differently to each. The
+// wrapping text names what and how to mend it.
+var (
+	ErrNotFound  = errors.New("not found")
+	ErrExists    = errors.New("exists already")
+	ErrForbidden = errors.New("not allowed")
+	ErrInvalid   = errors.New("not possible")
+)
+
+// Caller is who asks for an act.
+type Caller struct {
+	Name          string // as the audit record shows it: "root@cli"
+	Administrator bool   // may do everything; others may do nothing yet
+}
+
+// Options are what a Service works with.
+type Options struct {
+	Store        Store
+	Keeper       Keeper
+	Clock        func() time.Time
+	Rand         io.Reader         // for serials
+	Policy       func() otp.Policy // for resync
+	MinPINLength func() int
+}
+
+// Keeper looks after the store as a whole. Progress may be nil.
+type Keeper interface {
+	// Backup writes a consistent copy of the store to a new file while logins
+	// go on.
+	Backup(ctx context.Context, file string, progress func(done, total int64)) error
+	// RotateKeys makes a new key-encryption key and a new data key and seals
+	// every seed and PIN anew.
+	RotateKeys(ctx context.Context, progress func(done, total int64)) error
+}
+
+// Service performs acts. It is safe for concurrent use.
+type Service struct{ Options }
+
+// NewService joins the parts.
+func NewService(o Options) *Service { return &Service{o} }
+
+// gate is the one way in: it refuses a caller who may not, and makes the audit
+// record of one who may.
+func (s *Service) gate(c Caller, verb, object, detail string) (Act, error) {
+	if !c.Administrator {
+		return Act{}, fmt.Errorf("%s by %q: %w", verb, c.Name, ErrForbidden)
+	}
+	return Act{At: s.Clock(), Actor: c.Name, Verb: verb, Object: object, Detail: detail}, nil
+}
+
+// invalid is an ErrInvalid with its reason.
+func invalid(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
+}
+
+// Backup writes a copy of the store to a new file on the server's machine.
+func (s *Service) Backup(ctx context.Context, c Caller, file string, progress func(done, total int64)) error {
+	if _, err := s.gate(c, "store.backup", file, ""); err != nil {
+		return err
+	}
+	return s.Keeper.Backup(ctx, file, progress)
+}
+
+// RotateKeys makes new keys and seals everything anew.
+func (s *Service) RotateKeys(ctx context.Context, c Caller, progress func(done, total int64)) error {
+	if _, err := s.gate(c, "key.rotate", "", ""); err != nil {
+		return err
+	}
+	return s.Keeper.RotateKeys(ctx, progress)
+}
+
+// Events lists what happened, the newest first.
+func (s *Service) Events(ctx context.Context, c Caller, f Filter, each func(*Event) error) error {
+	if _, err := s.gate(c, "event.list", "", ""); err != nil {
+		return err
+	}
+	return s.Store.Events(ctx, f, each)
+}
