@@ -1,0 +1,111 @@
+package radiusd
+
+import (
+	"countersign/otp"
+	"countersign/radiusd/packet"
+)
+
+// serveAccessRequest turns an Access-Request into an attempt and hands it to the
+// verifier. The request is not the loop's any more after that.
+func (l *loop) serveAccessRequest(r *request) {
+	if why := r.nas.admit(&l.direct.scratch, &r.packet); why != admitted {
+		l.drop(r.nas, &r.from, why, nil)
+		return
+	}
+	if r.nas.shows(&r.packet) {
+		l.server.remember(r.nas)
+	}
+	if !l.begin(r) {
+		return
+	}
+	r.readCredentials(&l.direct.scratch)
+	if r.attempt.Preset == otp.Unreadable && r.packet.MessageAuthenticator == 0 {
+		l.complain(r.nas, &r.from, unreadable, nil)
+	}
+	if !l.server.verifier.Submit(&r.attempt) {
+		l.abandon(r, storeBusy)
+	}
+}
+
+// readCredentials fills in the attempt. A request that cannot be one has its
+// verdict already, so that it is refused and recorded like any other.
+func (r *request) readCredentials(scratch *packet.Scratch) {
+	a := &r.attempt
+	*a = otp.Attempt{At: r.at, NAS: r.nas.Name, Station: r.packet.CallingStationID, Waiter: r}
+	user, ok := otp.AppendUserName(r.user[:0], r.packet.UserName)
+	a.User = user
+	switch {
+	case r.packet.UserPassword != nil:
+		r.readPAP(scratch)
+	case r.packet.CHAPPassword != nil:
+		r.readProof(otp.CHAP)
+	case r.packet.MSCHAPResponse != nil:
+		r.readProof(otp.MSCHAP)
+	case r.packet.MSCHAP2Response != nil:
+		r.readProof(otp.MSCHAPv2)
+	default: // nothing, or EAP, which we do not speak
+		a.Method, a.Preset = otp.NoMethod, otp.NoCredentials
+	}
+	if !ok {
+		a.Preset = otp.NoCredentials
+	}
+}
+
+func (r *request) readPAP(scratch *packet.Scratch) {
+	a := &r.attempt
+	a.Method = otp.PAP
+	passcode, err := scratch.UserPassword(r.passcode[:0], r.nas.Secret, &r.packet.Authenticator, r.packet.UserPassword)
+	a.Passcode = otp.NewPasscode(passcode)
+	if err != nil || !a.Passcode.Readable() {
+		a.Preset = otp.Unreadable
+	}
+}
+
+func (r *request) readProof(method otp.Method) {
+	r.proof.method = method
+	r.attempt.Method, r.attempt.Challenge = method, &r.proof
+}
+
+// writeAccess writes the reply that the verdict asks for.
+func (w *responder) writeAccess(r *request) {
+	if r.attempt.Decision.Verdict == otp.Accepted {
+		w.accept(r)
+	} else {
+		w.reject(r)
+	}
+}
+
+// accept writes an Access-Accept.
+func (w *responder) accept(r *request) {
+	w.begin(r, packet.AccessAccept, r.nas.ReplyMessageAuthenticator)
+	switch r.attempt.Method {
+	case otp.MSCHAP:
+		w.scratch.AddMSCHAPKeys(&w.builder, r.nas.Secret, &r.packet.Authenticator, packet.MSCHAPKeys(r.proof.passcode()))
+	case otp.MSCHAPv2:
+		w.acceptMSCHAP2(r)
+	}
+}
+
+// acceptMSCHAP2 adds the proof that we know the passcode too (RFC 2759 section
+// 5), and the session keys (RFC 3079 section 3).
+func (w *responder) acceptMSCHAP2(r *request) {
+	response, passcode := r.packet.MSCHAP2Response, r.proof.passcode()
+	w.builder.AddMSCHAP2Success(response[0],
+		packet.AuthenticatorResponse(r.packet.UserName, passcode, r.packet.MSCHAPChallenge, response))
+	send, recv := packet.MPPEKeys(passcode, response)
+	w.scratch.AddMPPEKeys(&w.builder, r.nas.Secret, &r.packet.Authenticator, w.salt(), send, recv)
+}
+
+// reject writes an Access-Reject, the same whatever the verdict was.
+func (w *responder) reject(r *request) {
+	w.begin(r, packet.AccessReject, r.nas.ReplyMessageAuthenticator)
+	if w.rejectMessage != "" {
+		w.builder.AddString(packet.ReplyMessage, w.rejectMessage)
+	}
+	switch r.attempt.Method {
+	case otp.MSCHAP:
+		w.builder.AddMSCHAPError(r.packet.MSCHAPResponse[0])
+	case otp.MSCHAPv2:
+		w.builder.AddMSCHAPError(r.packet.MSCHAP2Response[0])
+	}
+}

@@ -1,0 +1,88 @@
+package radiusd
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"countersign/otp"
+)
+
+// complaintPause is how long a reason is not logged again for the same NAS.
+const complaintPause = time.Minute
+
+// emit counts and logs a login that was decided: one line. User and station are
+// what anybody may have sent; the handler quotes them. The record goes straight
+// to the handler, because a Logger would look up the source line, which costs a
+// quarter of the whole.
+func (s *Server) emit(r *request, now time.Time) {
+	took := now.Sub(r.at)
+	d := &r.attempt.Decision
+	s.metrics.logins[d.Verdict].Inc()
+	s.metrics.duration.Observe(took.Seconds())
+	ctx := context.Background()
+	if !s.logger.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	user := r.attempt.User
+	if len(user) == 0 { // it was no user name
+		user = r.packet.UserName
+	}
+	line := slog.NewRecord(now, slog.LevelInfo, "login", 0)
+	line.AddAttrs(
+		slog.String("user", string(user)),
+		slog.String("verdict", d.Verdict.String()),
+		slog.String("nas", r.nas.Name),
+		slog.String("station", string(r.attempt.Station)),
+		slog.String("method", r.attempt.Method.String()),
+		slog.String("serial", string(d.Serial)),
+		slog.Int64("offset", d.Offset),
+		slog.String("event", eventName(r.attempt.Event)),
+		slog.Int64("took_us", took.Microseconds()))
+	if d.Repeated {
+		line.AddAttrs(slog.Bool("repeated", true))
+	}
+	if d.LockedNow {
+		line.AddAttrs(slog.Bool("locked_now", true))
+	}
+	_ = s.logger.Handler().Handle(ctx, line)
+}
+
+// eventName is the name by which the record of the attempt is found: the commit
+// and the place in it, such as 17-3.
+func eventName(e otp.EventID) string {
+	var b [32]byte
+	name := strconv.AppendUint(b[:0], e.Batch, 10)
+	name = append(name, '-')
+	return string(strconv.AppendUint(name, uint64(e.Index), 10))
+}
+
+// drop counts a packet that gets no reply, and says why. An unknown source
+// counts as the NAS stranger.
+func (l *loop) drop(n *nas, from *peer, why reason, err error) {
+	l.server.metrics.dropped[why].Inc()
+	l.complain(n, from, why, err)
+}
+
+// complain logs what is wrong with the packets of a NAS and how to mend it, at
+// most once a minute for each reason.
+func (l *loop) complain(n *nas, from *peer, why reason, err error) {
+	if why.advice() == "" || !n.complains(why, l.server.since(l.server.clock())) {
+		return
+	}
+	attrs := []slog.Attr{slog.String("source", from.addrPort().String()), slog.String("port", l.port.String())}
+	if n.Name != "" {
+		attrs = append(attrs, slog.String("nas", n.Name))
+	}
+	if label := why.label(); label != "" {
+		attrs = append(attrs, slog.String("reason", label))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.Any("error", err))
+	}
+	l.server.logger.LogAttrs(context.Background(), slog.LevelWarn, why.advice(), attrs...)
+}
+
+// lost counts a reply that could not be sent.
+func (l *loop) lost(to *peer, err error) { l.drop(l.server.stranger, to, sendFailed, err) }

@@ -1,0 +1,168 @@
+package radiusd
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/md5"
+	"flag"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"countersign/radiusd/packet"
+)
+
+// How FuzzDatagram treats the octets it is given.
+const (
+	fuzzAcct     = 1 << iota // hand them to the accounting port
+	fuzzSigned               // make the authenticators right before
+	fuzzStranger             // let them come from an unknown source
+)
+
+// FuzzDatagram takes whole datagrams through the server, without sockets. The
+// server must not panic; every reply must verify and answer the request; the
+// same datagram again must get the same reply or none; an unknown source must
+// get nothing; and only a right code may be accepted.
+func FuzzDatagram(f *testing.F) {
+	b := newBench(f, func(o *Options) { o.Logger = quiet() })
+	f.Fuzz(func(t *testing.T, datagram []byte, how byte) {
+		if len(datagram) > 2*packet.MaxLength {
+			return
+		}
+		b.TB = t
+		l, from := b.auth, gateway
+		if how&fuzzAcct != 0 {
+			l = b.acct
+		}
+		if how&fuzzStranger != 0 {
+			from = "203.0.113.1:1"
+		}
+		datagram = bytes.Clone(datagram)
+		if how&fuzzSigned != 0 {
+			sign(datagram)
+		}
+		b.wait(time.Minute) // nothing is left in the reply cache
+		accepted := b.metric("logins_total", "accepted")
+		replies := b.hand(l, from, datagram)
+		for _, reply := range replies {
+			b.checkReply(datagram, reply.reply, b.metric("logins_total", "accepted") > accepted)
+		}
+		if len(replies) > 1 || how&fuzzStranger != 0 && len(replies) > 0 {
+			t.Fatalf("%d replies", len(replies))
+		}
+		again := b.hand(l, from, datagram)
+		if len(replies) != len(again) || len(replies) == 1 && !bytes.Equal(replies[0].reply, again[0].reply) {
+			t.Fatalf("first reply %v, then %v", replies, again)
+		}
+		if b.auth.pool.len()+b.acct.pool.len() != 0 {
+			t.Fatal("a request is left in flight")
+		}
+		clear(b.store.accounts)
+		b.journal.records = nil
+	})
+}
+
+// sign makes the Message-Authenticator and, of an Accounting-Request, the
+// Request Authenticator right, where there are any. It shares no code with the
+// server.
+func sign(datagram []byte) {
+	if len(datagram) < packet.HeaderLength {
+		return
+	}
+	length := int(datagram[2])<<8 | int(datagram[3])
+	if length < packet.HeaderLength || length > len(datagram) {
+		return
+	}
+	datagram = datagram[:length]
+	accounting := packet.Code(datagram[0]) == packet.AccountingRequest
+	if accounting {
+		clear(datagram[4:packet.HeaderLength])
+	}
+	for rest := datagram[packet.HeaderLength:]; len(rest) >= 2 && rest[1] >= 2 && int(rest[1]) <= len(rest); rest = rest[rest[1]:] {
+		if packet.Type(rest[0]) == packet.MessageAuthenticator && rest[1] == 18 {
+			clear(rest[2:18])
+			mac := hmac.New(md5.New, []byte(testSecret))
+			mac.Write(datagram)
+			mac.Sum(rest[2:2])
+			break
+		}
+	}
+	if accounting {
+		sum := md5.Sum(append(bytes.Clone(datagram), testSecret...))
+		copy(datagram[4:], sum[:])
+	}
+}
+
+// checkReply checks what must be true of every reply.
+func (b *bench) checkReply(datagram, octets []byte, accepted bool) {
+	b.Helper()
+	request, err := packet.ParseHeader(datagram)
+	if err != nil {
+		b.Fatalf("a malformed header got a reply: %v", err)
+	}
+	var reply packet.Request
+	if err := reply.Parse(octets); err != nil {
+		b.Fatalf("reply: %v", err)
+	}
+	if reply.Identifier != request.Identifier {
+		b.Fatalf("reply %d to request %d", reply.Identifier, request.Identifier)
+	}
+	if err := b.scratch.VerifyReply(secret, &reply, &request.Authenticator); err != nil {
+		b.Fatal(err)
+	}
+	want := map[packet.Code]packet.Code{packet.AccessRequest: reject, packet.AccountingRequest: response}[request.Code]
+	switch {
+	case request.Code == packet.StatusServer && (reply.Code == accept || reply.Code == response):
+	case request.Code == packet.AccessRequest && reply.Code == accept && accepted:
+	case reply.Code != want || accepted:
+		b.Fatalf("reply %s to %s, accepted %v", reply.Code, request.Code, accepted)
+	}
+}
+
+var writeCorpus = flag.Bool("write-corpus", false, "write the seeds of FuzzDatagram anew")
+
+// TestFuzzCorpus keeps the committed seeds: what real NASes send, of every kind.
+func TestFuzzCorpus(t *testing.T) {
+	b := newBench(t, nil)
+	status := order{code: packet.StatusServer, identifier: 9, serial: 9}
+	chap := order{code: packet.AccessRequest, identifier: 2, serial: 2}.
+		with(func(o *order, s *packet.Scratch, p *packet.Builder) {
+			p.AddString(packet.UserName, "alice")
+			s.AddCHAPPassword(p, 7, []byte(passcodeAt(0)), o.authenticator()[:])
+		})
+	mschap := order{code: packet.AccessRequest, identifier: 3, serial: 3}.
+		with(func(_ *order, _ *packet.Scratch, p *packet.Builder) {
+			p.AddString(packet.UserName, `DOMAIN\alice`)
+			p.AddMSCHAP2Response(3, []byte("alice"), []byte(passcodeAt(0)), [16]byte{1}, [16]byte{2})
+		})
+	eap := order{code: packet.AccessRequest, identifier: 4, serial: 4}.
+		with(func(_ *order, _ *packet.Scratch, p *packet.Builder) { p.Add(packet.EAPMessage, []byte{2, 0, 0, 4}) })
+	for name, seed := range map[string]struct {
+		order order
+		how   byte
+	}{
+		"pap":              {pap(1, "alice", passcodeAt(0)), 0},
+		"pap-signed":       {pap(1, "alice", passcodeAt(0)).signed().with(proxyStates("1", "22")), fuzzSigned},
+		"pap-stranger":     {pap(1, "alice", passcodeAt(0)), fuzzStranger},
+		"chap":             {chap, fuzzSigned},
+		"mschapv2":         {mschap, fuzzSigned},
+		"eap":              {eap, fuzzSigned},
+		"status":           {status, fuzzSigned},
+		"status-acct":      {status, fuzzSigned | fuzzAcct},
+		"accounting":       {record(5, "s1"), fuzzAcct},
+		"accounting-login": {record(6, "s2").signed().with(proxyStates("x")), fuzzSigned | fuzzAcct},
+	} {
+		file := filepath.Join("testdata", "fuzz", "FuzzDatagram", name)
+		text := "go test fuzz v1\n[]byte(" + strconv.Quote(string(b.build(seed.order))) + ")\nbyte('\\x0" + strconv.Itoa(int(seed.how)) + "')\n"
+		if *writeCorpus {
+			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := os.ReadFile(file); err != nil || string(got) != text {
+			t.Errorf("%s is not what -write-corpus writes (%v)", file, err)
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package radiusd
+
+import (
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"countersign/radiusd/packet"
+)
+
+// port is what a loop listens for.
+type port uint8
+
+const (
+	authPort port = iota // 1812: Access-Request
+	acctPort             // 1813: Accounting-Request
+	portCount
+)
+
+// String is the port's word for metrics and logs.
+func (p port) String() string { return [portCount]string{"auth", "acct"}[p] }
+
+// takes reports whether packets of this code belong on the port.
+func (p port) takes(code packet.Code) bool {
+	switch code {
+	case packet.AccessRequest:
+		return p == authPort
+	case packet.AccountingRequest:
+		return p == acctPort
+	}
+	return code == packet.StatusServer
+}
+
+// loop serves one socket with two goroutines: one receives, and answers what is
+// decided by the end of each batch; the other answers what is decided while the
+// first waits for datagrams.
+type loop struct {
+	server *Server
+	port   port
+	socket *socket
+
+	// Of the receiving goroutine.
+	nases  *NASTable
+	now    time.Time     // of this batch
+	since  time.Duration // the same, since the start of the server
+	spare  *request      // for the next datagram
+	direct responder
+
+	// Of the replying goroutine.
+	later responder
+
+	// Of both.
+	duplicates *duplicates
+	pool       pool
+	decided    decisions
+}
+
+// newLoop makes the loop of a socket. The two wires take its replies, one for
+// each goroutine.
+func newLoop(s *Server, p port, sock *socket, direct, later wire) *loop {
+	l := &loop{server: s, port: p, socket: sock, direct: newResponder(s, direct), later: newResponder(s, later)}
+	l.duplicates = newDuplicates(s.options.ReplyCacheEntries, s.options.ReplyCacheTime)
+	l.pool = pool{loop: l, limit: s.options.MaxInFlight}
+	l.decided.wake = make(chan struct{}, 1)
+	l.spare = l.pool.make()
+	l.tick()
+	return l
+}
+
+// tick reads the clock and the NAS table for a batch.
+func (l *loop) tick() {
+	l.now = l.server.clock()
+	l.since = l.server.since(l.now)
+	l.nases = l.server.nases.Load()
+}
+
+// receive serves datagrams until the socket's deadline passes, which is how it
+// is told to stop.
+func (l *loop) receive() error {
+	in := newInbox(l.socket, l.decided.leave)
+	defer l.decided.leave()
+	for {
+		n, err := in.receive()
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, net.ErrClosed):
+			return nil
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
+			n = 0 // it will pass
+		default:
+			return err
+		}
+		l.decided.attend()
+		l.tick()
+		for i := range n {
+			from, datagram := in.datagram(i)
+			l.serve(from, datagram)
+		}
+		l.answerDecided(&l.direct)
+	}
+}
+
+// serve is what happens to one datagram.
+func (l *loop) serve(from *peer, datagram []byte) {
+	n := l.nases.lookup(from.addr())
+	if n == nil {
+		l.drop(l.server.stranger, from, unknownNAS, nil)
+		return
+	}
+	header, err := packet.ParseHeader(datagram)
+	if err != nil {
+		l.drop(n, from, malformed(err), nil)
+		return
+	}
+	if !l.port.takes(header.Code) {
+		l.drop(n, from, unexpectedCode, nil)
+		return
+	}
+	l.server.metrics.requests[l.port][header.Code].Inc()
+	r := l.spare
+	r.arrive(n, from, datagram[:header.Length], l.now)
+	if err := r.packet.Parse(r.datagram); err != nil {
+		l.drop(n, from, malformed(err), nil)
+		return
+	}
+	switch header.Code {
+	case packet.AccessRequest:
+		l.serveAccessRequest(r)
+	case packet.AccountingRequest:
+		l.serveAccountingRequest(r)
+	default:
+		l.serveStatusServer(r)
+	}
+}
+
+// begin looks the request up in the reply cache. It returns true when the
+// request is fresh: then it is in flight, and must be abandoned or answered.
+// A repeat is answered from the cache here.
+func (l *loop) begin(r *request) bool {
+	s, standing := l.duplicates.begin(slotKey{r.from, r.packet.Identifier}, &r.packet.Authenticator, l.since)
+	switch standing {
+	case answered:
+		l.server.metrics.duplicatesAnswered.Inc()
+		l.direct.out.addCopy(&r.from, s.reply)
+		return false
+	case repeated:
+		l.drop(r.nas, &r.from, duplicateInFlight, nil)
+		return false
+	case cacheFull:
+		l.drop(r.nas, &r.from, replyCacheFull, nil)
+		return false
+	}
+	next := l.pool.exchange()
+	if next == nil {
+		l.duplicates.release(s, s.generation)
+		l.drop(r.nas, &r.from, tooManyInFlight, nil)
+		return false
+	}
+	r.slot, r.generation = s, s.generation
+	l.spare = next
+	return true
+}
+
+// abandon gives up a request that is in flight and was not taken by the store.
+func (l *loop) abandon(r *request, why reason) {
+	l.duplicates.release(r.slot, r.generation)
+	l.drop(r.nas, &r.from, why, nil)
+	r.forget()
+	l.pool.put(r)
+}
+
+// reply answers requests as they are decided, until stop is closed.
+func (l *loop) reply(stop <-chan struct{}) {
+	for {
+		select {
+		case <-l.decided.wake:
+			l.answerDecided(&l.later)
+		case <-stop:
+			return
+		}
+	}
+}
+
+// answerDecided answers all requests that are decided by now, and flushes. The
+// log is written when the replies are on their way.
+func (l *loop) answerDecided(w *responder) {
+	first := l.decided.take()
+	now := l.server.clock()
+	since := l.server.since(now)
+	for r := first; r != nil; r = r.next {
+		l.answer(w, r, since)
+	}
+	w.out.flush()
+	for r := first; r != nil; {
+		next := r.next
+		l.retire(r, now)
+		r = next
+	}
+}
+
+// answer writes the reply of a request, keeps it in the reply cache and puts it
+// among the outgoing. What was not decided gets no reply, so that the NAS asks
+// again or asks another server.
+func (l *loop) answer(w *responder, r *request, since time.Duration) {
+	if r.undecided() {
+		l.leave(r, undecided, r.err)
+		return
+	}
+	if r.isLogin() {
+		w.writeAccess(r)
+	} else {
+		w.writeAccounting(r)
+	}
+	reply, err := w.sign(r)
+	if err != nil {
+		l.leave(r, replyTooLong, err)
+		return
+	}
+	if !l.duplicates.finish(r.slot, r.generation, reply, since) {
+		l.drop(r.nas, &r.from, superseded, nil)
+		return
+	}
+	l.server.metrics.replies[reply[0]].Inc()
+	w.out.add(&r.from, reply)
+}
+
+// leave leaves a request without reply.
+func (l *loop) leave(r *request, why reason, err error) {
+	l.duplicates.release(r.slot, r.generation)
+	l.drop(r.nas, &r.from, why, err)
+}
+
+// retire ends a request whose reply is on its way.
+func (l *loop) retire(r *request, now time.Time) {
+	if r.isLogin() && !r.undecided() {
+		l.server.emit(r, now)
+	}
+	r.forget()
+	l.pool.put(r)
+}

@@ -1,0 +1,184 @@
+package radiusd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"countersign/otp"
+	"countersign/radiusd/packet"
+)
+
+// drainTime is how long Serve waits for the store at its end.
+const drainTime = 5 * time.Second
+
+// Server is the RADIUS server. Make it with New, open its sockets with Listen
+// and run it with Serve.
+type Server struct {
+	options       Options
+	verifier      *otp.Verifier
+	accounting    Accounting
+	ready         func() bool
+	clock         func() time.Time
+	start         time.Time
+	rand          io.Reader
+	logger        *slog.Logger
+	metrics       *metrics
+	rejectMessage string
+	drainTime     time.Duration
+
+	nases     atomic.Pointer[NASTable]
+	stranger  *nas      // stands for all sources that are no NAS
+	senders   chan *nas // to be remembered
+	scratches sync.Pool
+
+	mu    sync.Mutex // of what follows, and of SetNASes
+	loops []*loop
+}
+
+// New makes a Server. The error says which option cannot be used.
+func New(o Options) (*Server, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	s := &Server{
+		options: o, verifier: o.Verifier, accounting: o.Accounting, ready: o.Ready,
+		clock: o.Clock, start: o.Clock(), rand: o.Rand, logger: o.Logger, rejectMessage: o.RejectMessage,
+		drainTime: drainTime,
+		stranger:  &nas{memory: &memory{}},
+		senders:   make(chan *nas, senderQueue),
+	}
+	s.scratches.New = func() any { return new(packet.Scratch) }
+	s.nases.Store(o.NASes)
+	var err error
+	if s.metrics, err = newMetrics(s, o.Registerer); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Listen opens all sockets. When it returns nil, packets are queued for Serve;
+// when one address cannot be had, nothing is open. The error names the address
+// and wraps that of bind, such as syscall.EADDRINUSE.
+func (s *Server) Listen() error {
+	for p, addresses := range [portCount][]netip.AddrPort{authPort: s.options.Auth, acctPort: s.options.Acct} {
+		for _, address := range addresses {
+			if err := s.listenOn(port(p), address); err != nil {
+				s.close()
+				return fmt.Errorf("listening for RADIUS on UDP %s (%s): %w", address, port(p), err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Server) listenOn(p port, address netip.AddrPort) error {
+	sockets, err := openSockets(address, s.options.Loops, s.options.ReceiveBuffer)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sock := range sockets {
+		l := newLoop(s, p, sock, nil, nil)
+		l.direct.out.wire = newPostman(sock, l.lost)
+		l.later.out.wire = newPostman(sock, l.lost)
+		s.loops = append(s.loops, l)
+	}
+	return nil
+}
+
+// Addrs are the addresses the server listens on, those of Auth first, with the
+// port that was chosen where it was 0.
+func (s *Server) Addrs() []netip.AddrPort {
+	var addresses []netip.AddrPort
+	for i, l := range s.currentLoops() {
+		if i%s.options.Loops == 0 {
+			addresses = append(addresses, l.socket.address())
+		}
+	}
+	return addresses
+}
+
+func (s *Server) currentLoops() []*loop {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.loops
+}
+
+func (s *Server) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.loops {
+		closeSockets([]*socket{l.socket})
+	}
+	s.loops = nil
+}
+
+// SetNASes replaces the NAS table between two packets. Requests in flight keep
+// the NAS they came with, and what was learned of a NAS stays with its name.
+func (s *Server) SetNASes(t *NASTable) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.inherit(s.nases.Load())
+	s.nases.Store(t)
+}
+
+// Serve answers packets until ctx is done. Then it reads no more, answers what
+// is in flight as far as the store decides it within five seconds, and closes
+// the sockets. The error is why a socket could not be read, nil at a regular
+// end.
+func (s *Server) Serve(ctx context.Context) error {
+	loops := s.currentLoops()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, len(loops))
+	stop := make(chan struct{})
+	var receivers, others sync.WaitGroup
+	others.Go(func() { s.rememberSenders(ctx) })
+	for _, l := range loops {
+		receivers.Go(func() {
+			if err := l.receive(); err != nil {
+				failed <- fmt.Errorf("receiving on UDP %s: %w", l.socket.address(), err)
+			}
+		})
+		others.Go(func() { l.reply(stop) })
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		cancel()
+	}
+	for _, l := range loops {
+		_ = l.socket.conn.SetReadDeadline(time.Unix(1, 0)) // fails only when it is closed
+	}
+	receivers.Wait()
+	s.drain(loops)
+	close(stop)
+	others.Wait()
+	s.close()
+	return err
+}
+
+// drain waits until nothing is in flight, for a bounded time.
+func (s *Server) drain(loops []*loop) {
+	timer := time.NewTimer(s.drainTime)
+	defer timer.Stop()
+	for _, l := range loops {
+		select {
+		case <-l.pool.drained():
+		case <-timer.C:
+			s.logger.Warn("stopped with requests unanswered: the store did not decide them in time")
+			return
+		}
+	}
+}
+
+// since is the time since the server was made.
+func (s *Server) since(now time.Time) time.Duration { return now.Sub(s.start) }
