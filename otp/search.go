@@ -81,38 +81,47 @@ func (f *finder) searchEvent(p prover, far bool) (uint64, match) {
 	return 0, noMatch
 }
 
-// searchClock goes outwards from where the token's clock was last seen, each
-// time a step back before a step forward, because codes are typed late more
-// often than early. A step within Window of that place is a login, as long as
-// the drift does not grow over MaxDrift by it; the others within ResyncSteps of
-// the server's clock are where resync looks.
+// searchClock goes outwards from where the token's clock was last seen: first
+// through the steps that can be accepted, then through the used ones. A step
+// within Window of that place is a login, as long as the drift does not grow
+// over MaxDrift by it; the others within ResyncSteps of the server's clock are
+// where resync looks.
 func (f *finder) searchClock(p prover, far bool) (uint64, match) {
-	drift, window := int64(f.token.State.Drift), int64(f.policy.Window)
+	drift := int64(f.token.State.Drift)
 	near := max(int64(f.policy.MaxDrift), abs(drift))
-	limit, reach := near, window
+	limit, reach := near, int64(f.policy.Window)
 	if far {
 		limit = max(near, int64(f.policy.ResyncSteps))
 		reach = limit + abs(drift)
 	}
-	for i := range 2*reach + 1 {
-		distance := (i + 1) / 2
-		offset := drift + distance
-		if i%2 == 1 {
-			offset = drift - distance
-		}
-		step := f.now + offset
-		if abs(offset) > limit || step < 0 || !f.at(uint64(step), p) {
-			continue
-		}
-		switch {
-		case uint64(step) < f.token.State.Counter:
-			return uint64(step), usedMatch
-		case distance <= window && abs(offset) <= near:
+	for _, used := range [2]bool{false, true} {
+		for i := range 2*reach + 1 {
+			step := f.now + drift + outwards(i)
+			if abs(step-f.now) > limit || step < 0 || f.used(uint64(step)) != used || !f.at(uint64(step), p) {
+				continue
+			}
+			switch {
+			case used:
+				return uint64(step), usedMatch
+			case abs(outwards(i)) > int64(f.policy.Window) || abs(step-f.now) > near:
+				return uint64(step), farMatch
+			}
 			return uint64(step), freshMatch
 		}
-		return uint64(step), farMatch
 	}
 	return 0, noMatch
+}
+
+// used reports whether a factor is burned.
+func (f *finder) used(factor uint64) bool { return factor < f.token.State.Counter }
+
+// outwards is 0, -1, +1, -2, +2 and so on: each time a step back before a step
+// forward, because codes are typed late more often than early.
+func outwards(i int64) int64 {
+	if i%2 == 1 {
+		return -(i + 1) / 2
+	}
+	return i / 2
 }
 
 func abs(n int64) int64 { return max(n, -n) }
