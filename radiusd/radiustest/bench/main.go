@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// options are what the command line says.
+type options struct {
+	binary       string
+	only         string
+	users        int
+	tokens       int
+	rounds       int
+	duration     time.Duration
+	warmup       time.Duration
+	cleanupDelay int
+	json         string
+	serverCPU    int
+	generatorCPU int
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			os.Exit(2)
+		}
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func parseOptions(args []string, usage io.Writer) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(usage)
+	flags.StringVar(&o.binary, "countersign", "countersign", "the server's program")
+	flags.StringVar(&o.only, "only", "", `measure one server alone, "countersign" or "freeradius"`)
+	flags.IntVar(&o.users, "users", 10_000, "active users")
+	flags.IntVar(&o.tokens, "tokens", 0, "compare Countersign with so many tokens in store with itself, in place of FreeRADIUS")
+	flags.IntVar(&o.rounds, "rounds", 3, "times that each server is measured in each mode")
+	seconds := flags.Float64("seconds", 5, "measured time each time")
+	warmup := flags.Float64("warmup", 1, "seconds of load before it, at least, until each user has logged in")
+	flags.IntVar(&o.cleanupDelay, "cleanup-delay", 5, "seconds that FreeRADIUS keeps replies for repeated requests")
+	flags.StringVar(&o.json, "json", "", "also write every result to this file")
+	flags.IntVar(&o.serverCPU, "server-cpu", 0, "CPU of the servers; -1 for any, as on a machine with one")
+	flags.IntVar(&o.generatorCPU, "generator-cpu", 1, "CPU of the load generator; -1 for any")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.duration = time.Duration(*seconds * float64(time.Second))
+	o.warmup = time.Duration(*warmup * float64(time.Second))
+	if runtime.NumCPU() < 2 {
+		o.serverCPU, o.generatorCPU = -1, -1
+	}
+	return o, o.verify(flags.NArg())
+}
+
+func (o *options) verify(arguments int) error {
+	if arguments > 0 {
+		return errors.New("there are no arguments but flags")
+	}
+	if !slices.Contains([]string{"", "countersign", "freeradius"}, o.only) {
+		return fmt.Errorf("-only %q, want countersign or freeradius", o.only)
+	}
+	if o.users < 2 || o.rounds < 1 || o.duration <= 0 || o.warmup < 0 {
+		return errors.New("want at least two users, one round, and some time")
+	}
+	if o.tokens != 0 && (o.tokens < 3*o.users || o.only == "freeradius") {
+		return errors.New("-tokens is for Countersign, and at least three times -users")
+	}
+	return nil
+}
+
+func run(ctx context.Context, args []string) error {
+	o, err := parseOptions(args, os.Stderr)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "countersign-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{options: o, dir: dir, progress: os.Stderr}
+	b.warn("/proc/loadavg")
+	if err := b.pin(ctx); err != nil {
+		return err
+	}
+	if o.tokens > 0 {
+		err = b.compareSizes(ctx, os.Stdout)
+	} else {
+		err = b.compareServers(ctx, os.Stdout)
+	}
+	if err != nil || o.json == "" {
+		return err
+	}
+	return b.writeJSON(o.json)
+}
+
+// writeJSON writes all measurements to a file.
+func (b *bench) writeJSON(path string) error {
+	text, err := json.MarshalIndent(b.done, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(text, '\n'), 0o644)
+}
