@@ -1,0 +1,203 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/otp"
+	"countersign/otp/oath"
+	"countersign/tms"
+)
+
+// oneToken is a tms.Store of one token, which remembers what it was asked.
+type oneToken struct {
+	tms.Store
+	token   tms.Token
+	created *tms.User
+}
+
+func (s *oneToken) ChangeUser(_ context.Context, name otp.UserName, _ tms.Act, change func(*tms.User) error) error {
+	u := &tms.User{Name: name}
+	err := change(u)
+	s.created = u
+	return err
+}
+
+func (s *oneToken) ChangeToken(_ context.Context, serial otp.Serial, _ tms.Act, change func(*tms.Token) error) error {
+	if serial != s.token.Serial {
+		return change(&tms.Token{Token: otp.Token{Serial: serial}})
+	}
+	return change(&s.token)
+}
+
+func (s *oneToken) Tokens(_ context.Context, f tms.Filter, each func(*tms.Token) error) error {
+	for i := range 3 {
+		t := s.token
+		t.Serial = otp.Serial(fmt.Sprintf("%s%d", t.Serial, i))
+		if err := each(&t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Backup and RotateKeys make oneToken a tms.Keeper.
+func (s *oneToken) Backup(_ context.Context, file string, progress func(done, total int64)) error {
+	progress(1, 2)
+	progress(2, 2)
+	return fmt.Errorf("writing %s: no space left", file)
+}
+
+func (s *oneToken) RotateKeys(context.Context, func(done, total int64)) error { return nil }
+
+// connect serves the API over a real connection.
+func connect(t *testing.T, administrator bool) (*Client, *oneToken) {
+	t.Helper()
+	store := &oneToken{token: tms.Token{Exists: true, Token: otp.Token{Serial: "T1", Digits: 6, Period: 30, Seed: oath.NewSeed([]byte("12345678901234567890"))}}}
+	service := tms.NewService(tms.Options{
+		Store: store, Keeper: store, Clock: time.Now, Rand: strings.NewReader(strings.Repeat("r", 64)),
+		Policy: otp.DefaultPolicy, MinPINLength: func() int { return 4 },
+	})
+	mux := http.NewServeMux()
+	(&API{Service: service, Caller: func(*http.Request) tms.Caller {
+		return tms.Caller{Name: "test", Administrator: administrator}
+	}}).Mount(mux)
+	return serve(t, mux), store
+}
+
+func serve(t *testing.T, handler http.Handler) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	c := NewClient(func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", server.Listener.Addr().String())
+	})
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestSecretsTravelAndErrorsKeepTheirKind(t *testing.T) {
+	c, store := connect(t, true)
+	ctx := context.Background()
+	u, err := c.AddUser(ctx, tms.NewUser{Name: "Alice", PIN: otp.NewPIN([]byte("4711"))})
+	if err != nil || u.Name != "alice" || !u.PIN || string(store.created.PIN.Bytes()) != "4711" {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	for want, act := range map[error]func() error{
+		tms.ErrInvalid:  func() error { _, err := c.AddUser(ctx, tms.NewUser{Name: "bob"}); return err },
+		tms.ErrNotFound: func() error { _, err := c.ChangeToken(ctx, "unlock", "T2"); return err },
+		tms.ErrExists: func() error {
+			_, err := c.AddToken(ctx, tms.NewToken{Serial: "T1", Seed: oath.NewSeed([]byte("12345678901234567890"))})
+			return err
+		},
+	} {
+		if err := act(); !errors.Is(err, want) {
+			t.Errorf("%v, want it to be %v", err, want)
+		}
+	}
+	stranger, _ := connect(t, false)
+	if _, err := stranger.ChangeToken(ctx, "unlock", "T1"); !errors.Is(err, tms.ErrForbidden) {
+		t.Errorf("%v, want it to be %v", err, tms.ErrForbidden)
+	}
+}
+
+func TestListingsAndProgressAreStreamed(t *testing.T) {
+	c, _ := connect(t, true)
+	ctx := context.Background()
+	var serials []otp.Serial
+	if err := c.Tokens(ctx, tms.Filter{}, func(v tms.TokenView) error {
+		serials = append(serials, v.Serial)
+		return nil
+	}); err != nil || fmt.Sprint(serials) != "[T10 T11 T12]" {
+		t.Errorf("%v, %v", serials, err)
+	}
+	enough := errors.New("enough")
+	if err := c.Tokens(ctx, tms.Filter{}, func(tms.TokenView) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("%v, want the caller's own error", err)
+	}
+	var progress []Progress
+	c.OnProgress = func(p Progress) { progress = append(progress, p) }
+	err := c.Backup(ctx, "/x")
+	if err == nil || !strings.Contains(err.Error(), "no space left") || fmt.Sprint(progress) != "[{1 2} {2 2}]" {
+		t.Errorf("%v, %v", progress, err)
+	}
+}
+
+func TestAServerThatIsNotOurs(t *testing.T) {
+	ctx := context.Background()
+	broken := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"progress":{"done":1}}`+"\n")
+	}))
+	if err := broken.RotateKeys(ctx); err == nil || !strings.Contains(err.Error(), "broke off") {
+		t.Errorf("%v", err)
+	}
+	other := serve(t, http.NotFoundHandler())
+	if err := other.RotateKeys(ctx); err == nil || !strings.Contains(err.Error(), "another version") {
+		t.Errorf("%v", err)
+	}
+	gone := NewClient(func(context.Context) (net.Conn, error) { return nil, errors.New("nobody there") })
+	if err := gone.RotateKeys(ctx); err == nil || !strings.Contains(err.Error(), "nobody there") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestRequestsThatAreNoEnvelopes(t *testing.T) {
+	mux := http.NewServeMux()
+	(&API{Service: tms.NewService(tms.Options{}), Caller: func(*http.Request) tms.Caller { return tms.Caller{} }}).Mount(mux)
+	for _, body := range []string{"", "x", `{"request":7}`, `{"request":{"Serial":[]}}`, `{"request":` + strings.Repeat(" ", maxRequest) + `{}}`} {
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, httptest.NewRequest("POST", "/v1/token.unlock", strings.NewReader(body)))
+		if !strings.Contains(answer.Body.String(), `"kind":"invalid"`) {
+			t.Errorf("%.40q: %s", body, answer.Body)
+		}
+	}
+}
+
+func TestStatus(t *testing.T) {
+	var fault error
+	started := time.Unix(1_800_000_000, 0)
+	s := &Status{
+		Version: "1.2.3", Started: started, Clock: func() time.Time { return started.Add(90 * time.Second) },
+		Ready: func() error { return fault }, Listening: []string{"127.0.0.1:1812"},
+	}
+	mux := http.NewServeMux()
+	s.Mount(mux)
+	s.MountPage(mux)
+	get := func(path string) *httptest.ResponseRecorder {
+		answer := httptest.NewRecorder()
+		mux.ServeHTTP(answer, httptest.NewRequest("GET", path, nil))
+		return answer
+	}
+	check := func(path string, code int, wants ...string) {
+		t.Helper()
+		answer := get(path)
+		if answer.Code != code {
+			t.Errorf("%s: status %d, want %d", path, answer.Code, code)
+		}
+		for _, want := range wants {
+			if !strings.Contains(answer.Body.String(), want) {
+				t.Errorf("%s lacks %q:\n%s", path, want, answer.Body)
+			}
+		}
+	}
+	check("/healthz", 200, "ok")
+	check("/readyz", 200, "ready")
+	check("/", 200, "1.2.3", "1m30s", "127.0.0.1:1812", "Logins are being answered")
+	fault = errors.New("the disk <b>is full")
+	check("/healthz", 200, "ok")
+	check("/readyz", 503, "the disk")
+	check("/", 503, "the disk &lt;b&gt;is full")
+	check("/other", 404)
+	if policy := get("/").Header().Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
+		t.Errorf("Content-Security-Policy %q", policy)
+	}
+}
