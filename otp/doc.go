@@ -34,27 +34,34 @@
 //
 //  1. No such user, a disabled user, no token that may be used: refused.
 //  2. A user and source (NAS and station) that had too many wrong PINs waits:
-//     refused without a look at the passcode. Nobody else waits with them.
+//     refused without a look at the passcode. Nobody else waits with them. Of a
+//     NAS that tells no station everybody is one source; there the passcode is
+//     looked at all the same, and the right one passes.
 //  3. For each token the passcode is split from the right by the token's
 //     digits. What stands before the code is compared with the PIN; the code
-//     is searched in the token's window: around its drift for a clock token,
-//     ahead of its counter for an event token.
+//     is searched in the token's window: around its drift and around the
+//     server's clock for a clock token, ahead of its counter for an event token.
 //  4. Right PIN, right unused code: accepted. The factor and all before it are
-//     burned, the drift is noted, the failures are forgotten.
+//     burned, the drift is noted, the failures of all the user's tokens are
+//     forgotten.
 //  5. Right PIN, used code: replayed. It does not count, because a VPN client
 //     that reconnects by itself sends the old passcode again.
 //  6. Right PIN, code further off, where resync looks: the place is noted, and
 //     the very next code is accepted (verdict next_code until then). A lock
 //     ends the same way, and by itself after a time.
 //  7. Right PIN, wrong code: counts towards the lock of the tokens tried.
-//  8. Wrong PIN: counts towards the wait of step 2 and never towards a lock, so
-//     that strangers cannot lock a user out.
+//  8. Wrong PIN: counts towards the wait of step 2 and not towards a lock, so
+//     that strangers cannot lock a user out. Only a wrong PIN before the right
+//     code counts towards the lock of that token: who holds it could else guess
+//     the PIN from many stations.
 //  9. The same wrong passcode again from the same source within a minute does
 //     not count in 7 and 8.
 //
 // With CHAP and MS-CHAP the passcode is not seen: each candidate code is put
 // behind the PIN and tried. A wrong PIN and a wrong code then look the same
-// (wrong_passcode) and count as in step 8.
+// (wrong_passcode) and count as in step 2, never towards a lock: who knows the
+// PIN can guess at codes from many stations. PAP is the better choice. Resync
+// does not look there either, for each candidate costs many hashes.
 //
 // A verdict is not an error. An error means that nothing could be decided, and
 // then the NAS gets no answer at all.

@@ -81,39 +81,57 @@ func (f *finder) searchEvent(p prover, far bool) (uint64, match) {
 	return 0, noMatch
 }
 
-// searchClock goes outwards from where the token's clock was last seen: first
-// through the steps that can be accepted, then through the used ones. A step
-// within Window of that place is a login, as long as the drift does not grow
-// over MaxDrift by it; the others within ResyncSteps of the server's clock are
-// where resync looks.
+// searchClock looks first where a login may be: around the token's own clock,
+// as its drift says, and around the server's, because a drift that was learned
+// from a code typed late must not shut out one typed at once. Then, when far is
+// set, it goes outwards to where resync looks. What can be accepted comes before
+// what is used.
 func (f *finder) searchClock(p prover, far bool) (uint64, match) {
-	drift := int64(f.token.State.Drift)
-	near := max(int64(f.policy.MaxDrift), abs(drift))
-	limit, reach := near, int64(f.policy.Window)
-	if far {
-		limit = max(near, int64(f.policy.ResyncSteps))
-		reach = limit + abs(drift)
-	}
-	for _, used := range [2]bool{false, true} {
-		for i := range 2*reach + 1 {
-			step := f.now + drift + outwards(i)
-			if abs(step-f.now) > limit || step < 0 || f.used(uint64(step)) != used || !f.at(uint64(step), p) {
-				continue
+	drift, window := int64(f.token.State.Drift), int64(f.policy.Window)
+	for _, sought := range [...]match{freshMatch, farMatch, usedMatch} {
+		if sought == farMatch {
+			if far {
+				if step, ok := f.around(p, 0, max(int64(f.policy.ResyncSteps), abs(drift)), sought); ok {
+					return step, sought
+				}
 			}
-			switch {
-			case used:
-				return uint64(step), usedMatch
-			case abs(outwards(i)) > int64(f.policy.Window) || abs(step-f.now) > near:
-				return uint64(step), farMatch
-			}
-			return uint64(step), freshMatch
+			continue
+		}
+		step, ok := f.around(p, drift, window, sought)
+		if !ok && drift != 0 {
+			step, ok = f.around(p, 0, window, sought)
+		}
+		if ok {
+			return step, sought
 		}
 	}
 	return 0, noMatch
 }
 
-// used reports whether a factor is burned.
-func (f *finder) used(factor uint64) bool { return factor < f.token.State.Counter }
+// around looks at the steps within reach of an offset from the server's clock
+// that are of the sought kind.
+func (f *finder) around(p prover, offset, reach int64, sought match) (uint64, bool) {
+	for i := range 2*reach + 1 {
+		at := offset + outwards(i)
+		if step := f.now + at; step >= 0 && f.kind(at) == sought && f.at(uint64(step), p) {
+			return uint64(step), true
+		}
+	}
+	return 0, false
+}
+
+// kind is what a match at an offset from the server's clock would be. The drift
+// does not grow over MaxDrift by logins alone.
+func (f *finder) kind(offset int64) match {
+	drift, window := int64(f.token.State.Drift), int64(f.policy.Window)
+	switch {
+	case uint64(f.now+offset) < f.token.State.Counter:
+		return usedMatch
+	case abs(offset) <= window, abs(offset-drift) <= window && abs(offset) <= max(int64(f.policy.MaxDrift), abs(drift)):
+		return freshMatch
+	}
+	return farMatch
+}
 
 // outwards is 0, -1, +1, -2, +2 and so on: each time a step back before a step
 // forward, because codes are typed late more often than early.

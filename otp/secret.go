@@ -50,12 +50,16 @@ type PIN struct{ secret }
 // NewPIN makes a view of b, which must not change while the PIN is in use.
 func NewPIN(b []byte) PIN { return PIN{newSecret(b)} }
 
+// maxPIN is the longest PIN in bytes; a code of 10 digits must fit behind it.
+const maxPIN = 64
+
 // ParsePIN checks what an administrator or a user chose: minLength to 32
-// characters of printable text without spaces. The error wraps ErrPIN.
+// characters of printable text without spaces, 64 bytes at most. The error wraps
+// ErrPIN.
 func ParsePIN(s string, minLength int) (PIN, error) {
 	n := utf8.RuneCountInString(s)
-	if n < minLength || n > 32 || !utf8.ValidString(s) {
-		return PIN{}, fmt.Errorf("%w: it must have %d to 32 characters", ErrPIN, minLength)
+	if n < minLength || n > 32 || len(s) > maxPIN || !utf8.ValidString(s) {
+		return PIN{}, fmt.Errorf("%w: it must have %d to 32 characters, and at most %d bytes", ErrPIN, minLength, maxPIN)
 	}
 	for _, r := range s {
 		if !unicode.IsPrint(r) || unicode.IsSpace(r) {

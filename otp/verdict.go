@@ -39,12 +39,14 @@ const (
 	// Unreadable: the passcode is not text; the NAS most likely has another
 	// shared secret.
 	Unreadable
+	// BadUserName: the request had no User-Name, or one that is no text.
+	BadUserName
 	verdictCount
 )
 
 var verdicts = [verdictCount]string{
 	"undecided", "accepted", "unknown_user", "user_disabled", "no_token", "wrong_pin", "wrong_code",
-	"wrong_passcode", "replayed", "next_code", "locked", "throttled", "no_credentials", "unreadable",
+	"wrong_passcode", "replayed", "next_code", "locked", "throttled", "no_credentials", "unreadable", "bad_user_name",
 }
 
 // String is the verdict's word.

@@ -68,6 +68,7 @@ type scratch struct {
 	trial   challenged
 	code    shown
 	tries   [MaxTokens]try
+	nobody  Token
 }
 
 // try is what one token says of the passcode.
@@ -82,29 +83,57 @@ type try struct {
 func (s *scratch) decide(misses *misses) {
 	a, d := s.attempt, &s.attempt.Decision
 	if d.Verdict = s.unfit(); d.Verdict != Undecided {
+		s.pretend()
 		return
 	}
 	source := misses.source(a)
-	if misses.waits(source, a.At) {
+	waits := misses.waits(source, a.At)
+	if waits && s.withheld() {
 		d.Verdict = Throttled
 		return
 	}
 	best := s.tryTokens()
-	switch {
-	case best != nil:
+	if best != nil {
 		s.settle(best)
-	case a.Challenge != nil:
-		d.Verdict = WrongPasscode
-	case s.anyRight():
-		d.Verdict = WrongCode
-	default:
-		d.Verdict = WrongPIN
-	}
-	if best == nil {
+	} else {
+		d.Verdict = s.wrong()
 		d.Repeated = misses.repeated(source, a, s.policy)
 		s.count(d)
 	}
 	misses.note(source, a.At, d, s.policy)
+	if waits && d.Verdict != Accepted {
+		d.Verdict = Throttled
+	}
+}
+
+// withheld reports whether a source that waits is refused without a look at the
+// passcode. Where the NAS does not say which station asks, a stranger and the
+// user are one source, and only a look tells them apart; with PAP that is safe,
+// because whoever has the token or the PIN is stopped by the token's lock.
+func (s *scratch) withheld() bool {
+	return len(s.attempt.Station) > 0 || s.attempt.Challenge != nil
+}
+
+// wrong is the verdict when nothing matched.
+func (s *scratch) wrong() Verdict {
+	switch {
+	case s.attempt.Challenge != nil:
+		return WrongPasscode
+	case s.anyRight():
+		return WrongCode
+	}
+	return WrongPIN
+}
+
+// pretend spends the time that a look at the passcode takes, so that the time
+// does not tell who is a user.
+func (s *scratch) pretend() {
+	if s.nobody.Digits == 0 {
+		s.nobody = Token{Type: TOTP, Digits: 6, Period: 30, Seed: oath.NewSeed(make([]byte, 20))}
+	}
+	t := &s.tries[0]
+	*t = try{finder: newFinder(&s.gen, &s.nobody, s.policy, s.attempt.At)}
+	s.tryToken(t)
 }
 
 // unfit finds the reasons that need no look at the passcode.
@@ -144,11 +173,12 @@ func (s *scratch) tryTokens() *try {
 }
 
 // tryToken splits the passcode for one token and searches the code. A wrong PIN
-// costs the same search, so that the time tells nothing of it.
+// costs the same search, so that the time tells nothing of it. With CHAP and
+// MS-CHAP each factor costs many hashes, so resync does not look there.
 func (s *scratch) tryToken(t *try) {
 	if s.attempt.Challenge != nil {
 		s.trial.begin(s.attempt.Challenge, s.account.PIN)
-		t.factor, t.match = t.finder.search(&s.trial, true)
+		t.factor, t.match = t.finder.search(&s.trial, false)
 		t.right = t.match != noMatch
 		return
 	}
@@ -158,7 +188,7 @@ func (s *scratch) tryToken(t *try) {
 	}
 	s.code = code
 	t.right = s.account.PIN.Equal(pin)
-	t.factor, t.match = t.finder.search(&s.code, t.right)
+	t.factor, t.match = t.finder.search(&s.code, true)
 }
 
 // splitPasscode takes the code's digits from the right; the PIN is what is left.
@@ -205,35 +235,52 @@ func (s *scratch) settle(best *try) {
 }
 
 // burnAll burns the accepted code on every token that shows it now: by chance
-// another of the user's tokens may, and then it must not pass there again.
+// another of the user's tokens may, and then it must not pass there again. The
+// user has shown who they are, so the failures of all tokens are forgotten.
 func (s *scratch) burnAll() {
 	for i := range s.account.Tokens {
-		if t := &s.tries[i]; t.right && (t.match == freshMatch || t.match == farMatch) {
+		t, token := &s.tries[i], &s.account.Tokens[i]
+		switch {
+		case t.right && t.match >= farMatch:
 			t.finder.burn(t.factor)
-			s.changed(t.finder.token)
+			s.changed(token)
+		case token.State.Failures > 0:
+			token.State.Failures = 0
+			s.changed(token)
 		}
 	}
 }
 
-// count counts a wrong code on the tokens whose PIN was right.
+// count counts a failure on the tokens that it says something about: those whose
+// PIN was right and code wrong, and those whose code was right and PIN wrong,
+// because only who holds the token can guess at PINs like that.
 func (s *scratch) count(d *Decision) {
 	if d.Repeated {
 		return
 	}
+	locked, counted := false, false
 	for i := range s.account.Tokens {
-		t := &s.tries[i]
-		if !t.right {
-			continue
-		}
-		token := t.finder.token
-		d.Serial = token.Serial
-		if token.State.locked(s.attempt.At) {
-			d.Verdict = Locked
-			token.State.forgetResync()
-		} else if token.State.fail(s.attempt.At, s.policy) {
-			d.LockedNow = true
+		t, token := &s.tries[i], &s.account.Tokens[i]
+		holder := !t.right && t.match >= farMatch
+		switch state := &token.State; {
+		case !t.right && !holder:
+			if s.attempt.Challenge == nil || state.ResyncUntil == 0 {
+				continue
+			}
+			state.forgetResync()
+		case state.locked(s.attempt.At):
+			locked = true
+			state.forgetResync()
+			d.Serial = token.Serial
+		default:
+			counted = true
+			d.LockedNow = state.fail(s.attempt.At, s.policy) || d.LockedNow
+			d.Serial = token.Serial
 		}
 		s.changed(token)
+	}
+	if locked && !counted && d.Verdict == WrongCode {
+		d.Verdict = Locked
 	}
 }
 

@@ -354,7 +354,7 @@ func TestTheSameWrongPasscodeCountsOnce(t *testing.T) {
 		t.Error("a repeat after RepeatTime did not count")
 	}
 	for range 50 {
-		b.login("0000"+b.code(0), WrongPIN)
+		b.login("0000"+b.wrong(1), WrongPIN)
 	}
 	b.login("4711"+b.code(0), Accepted)
 }
@@ -372,7 +372,7 @@ func TestWrongPINsSlowDownTheirSourceOnly(t *testing.T) {
 	p := DefaultPolicy()
 	free := p.ThrottleAfter
 	for i := range free + 1 {
-		b.login("000"+string(rune('0'+i))+b.code(0), WrongPIN)
+		b.login("0000"+b.wrong(i), WrongPIN)
 	}
 	good := "4711" + b.code(0)
 	b.login(good, Throttled)
@@ -382,7 +382,7 @@ func TestWrongPINsSlowDownTheirSourceOnly(t *testing.T) {
 	b.loginFrom("the user's own", good, Accepted)
 	b.at = b.at.Add(p.ThrottleFirst)
 	b.login("4711"+b.code(1), Accepted)
-	b.login("0000"+b.code(0), WrongPIN) // forgiven: the count starts anew
+	b.login("0000"+b.wrong(9), WrongPIN) // forgiven: the count starts anew
 	b.login("4711"+b.code(1), Replayed)
 }
 
@@ -420,6 +420,80 @@ func TestTheThrottleIsBounded(t *testing.T) {
 	}
 }
 
+// A NAS that does not say where the user sits makes one source of the user and
+// a stranger: the stranger must not be able to keep the user out.
+func TestWithoutAStationTheRightPasscodeNeedNotWait(t *testing.T) {
+	b := newBench(t, clockToken("T"))
+	for i := range 100 {
+		want := WrongPIN
+		if i > DefaultPolicy().ThrottleAfter {
+			want = Throttled
+		}
+		b.loginFrom("", "0000"+b.wrong(i), want)
+	}
+	b.loginFrom("", "4711"+b.code(0), Accepted)
+}
+
+// Who holds the token, and guesses at the PIN, is stopped wherever they are.
+func TestGuessingThePINWithTheTokenLocksIt(t *testing.T) {
+	b := newBench(t, clockToken("T"))
+	limit := DefaultPolicy().MaxFailures
+	for i := range limit {
+		station := string(rune('a' + i))
+		if d := b.loginFrom(station, "000"+string(rune('0'+i))+b.code(0), WrongPIN); d.LockedNow != (i == limit-1) {
+			t.Fatalf("guess %d: %+v", i+1, d)
+		}
+	}
+	b.loginFrom("another", "4711"+b.code(0), Locked)
+}
+
+func TestCodesTypedLateDoNotShutOutThoseTypedAtOnce(t *testing.T) {
+	b := newBench(t, clockToken("T"))
+	for drift := int64(-1); drift >= -3; drift-- {
+		b.at = b.at.Add(time.Hour)
+		b.login("4711"+b.code(drift), Accepted)
+	}
+	b.at = b.at.Add(time.Hour)
+	b.login("4711"+b.code(0), Accepted)
+	b.at = b.at.Add(time.Hour)
+	b.login("4711"+b.code(1), Accepted)
+}
+
+func TestASuccessForgetsTheFailuresOfAllTokens(t *testing.T) {
+	other := clockToken("OTHER")
+	other.Seed = oath.NewSeed([]byte("another seed, never used"))
+	b := newBench(t, clockToken("T"), other)
+	for range 3 * DefaultPolicy().MaxFailures {
+		b.at = b.at.Add(time.Hour)
+		b.login("4711"+b.wrong(0), WrongCode)
+		b.login("4711"+b.code(0), Accepted)
+	}
+	if f := b.store.account.Tokens[1].State.Failures; f != 0 {
+		t.Errorf("%d failures of the token that was not used", f)
+	}
+}
+
+// After a clock was a day ahead, its codes of that day count as used.
+func TestRewindAfterAClockWasWrong(t *testing.T) {
+	token := clockToken("T")
+	token.State.Counter = uint64(oath.TimeStep(noon, 0, 30)) + 24*120
+	first, second := codeOf(&token, noon, 0), codeOf(&token, noon, 1)
+	before := token.State
+	if err := Resync(&token, first, second, false, noon, DefaultPolicy()); err == nil {
+		t.Error("without rewind a used code passed")
+	}
+	if err := Resync(&token, first, first, true, noon, DefaultPolicy()); err == nil || token.State != before {
+		t.Errorf("%v, state %+v", err, token.State)
+	}
+	if err := Resync(&token, first, second, true, noon, DefaultPolicy()); err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, token)
+	b.login("4711"+second, Replayed)
+	b.at = b.at.Add(time.Minute)
+	b.login("4711"+b.code(0), Accepted)
+}
+
 // chap is CHAP as RFC 1994 has it.
 type chap struct{ response [md5.Size]byte }
 
@@ -453,11 +527,11 @@ func TestResyncByAnAdministrator(t *testing.T) {
 	token.State = State{LockedUntil: noon.Add(time.Hour).Unix(), Failures: 3}
 	first, second := codeOf(&token, noon, 60), codeOf(&token, noon, 61)
 	for _, bad := range [][2]string{{first, first}, {second, first}, {"", ""}, {"12345", "123456"}, {first, "x23456"}} {
-		if err := Resync(&token, bad[0], bad[1], noon, DefaultPolicy()); err == nil {
+		if err := Resync(&token, bad[0], bad[1], false, noon, DefaultPolicy()); err == nil {
 			t.Errorf("%v: no error", bad)
 		}
 	}
-	if err := Resync(&token, first, second, noon, DefaultPolicy()); err != nil {
+	if err := Resync(&token, first, second, false, noon, DefaultPolicy()); err != nil {
 		t.Fatal(err)
 	}
 	if want := (State{Counter: 62}); token.State != want {
