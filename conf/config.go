@@ -221,7 +221,7 @@ func Defaults() *Config {
 		Radius: Radius{
 			Auth:              []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:1812")},
 			Acct:              []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:1813")},
-			ReplyCacheEntries: 262144,
+			ReplyCacheEntries: 65536,
 			ReplyCacheTime:    30 * time.Second,
 			MaxInFlight:       4096,
 			ReceiveBuffer:     4 << 20,

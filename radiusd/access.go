@@ -47,7 +47,7 @@ func (r *request) readCredentials(scratch *packet.Scratch) {
 		a.Method, a.Preset = otp.NoMethod, otp.NoCredentials
 	}
 	if !ok {
-		a.Preset = otp.NoCredentials
+		a.Preset = otp.BadUserName
 	}
 }
 

@@ -53,6 +53,10 @@ func TestRefusalsLookAlike(t *testing.T) {
 		pap(7, "alice", "\x01\x02\x03"),   // unreadable
 		{code: packet.AccessRequest, identifier: 8, serial: 8},
 	}
+	for i := range uint64(9) { // locks the token
+		orders = append(orders, pap(10+i, "alice", testPIN+fmt.Sprint("00001", i)).signed())
+	}
+	orders = append(orders, pap(20, "alice", passcodeAt(1)).signed()) // locked
 	var first *packet.Request
 	for _, o := range orders {
 		reply := b.want(o, reject)
@@ -111,7 +115,8 @@ func TestVerdictsOfWhatIsNoLogin(t *testing.T) {
 	b.want(eap, reject)
 	b.want(pap(3, "\xff\xfe", passcodeAt(0)).signed(), reject)
 	b.want(pap(4, "", passcodeAt(0)).signed(), reject)
-	b.wantMetric(4, "logins_total", "no_credentials")
+	b.wantMetric(2, "logins_total", "no_credentials")
+	b.wantMetric(2, "logins_total", "bad_user_name")
 	b.wantLog(2, "method=none")
 	b.wantLog(1, `user="\xff\xfe"`)
 	if n := len(b.store.accounts); n != 2 { // alice, and the empty name of the other two
@@ -461,7 +466,7 @@ func TestTheLogLine(t *testing.T) {
 	b.store.release()
 	b.collect()
 	b.wantLog(1, `msg=login user=bob verdict=accepted nas=gateway station=198.51.100.7 method=pap serial=ET1 offset=2 event=2-3 took_us=1500`)
-	b.wantLog(1, `msg=login user="Al\nice" verdict=no_credentials`)
+	b.wantLog(1, `msg=login user="Al\nice" verdict=bad_user_name`)
 
 	for i := range uint64(10) {
 		b.want(pap(10+i, "carol", fmt.Sprintf("%s00000%d", testPIN, i)), reject)

@@ -38,8 +38,15 @@ type slot struct {
 	prev, next *slot // in the list of the answered, or of the free (next only)
 }
 
-// slabSize is how many slots are allocated at once.
-const slabSize = 64
+const (
+	// slabSize is how many slots are allocated at once.
+	slabSize = 64
+	// averageReply is how many bytes a kept reply may have on average over all
+	// slots. Usual ones have 40 to 250; only long Proxy-States make more.
+	averageReply = 512
+	// spareReply is how large a slot's buffer may be to be used again.
+	spareReply = 256
+)
 
 // duplicates is the reply cache of one loop (RFC 5080 section 2.2.2). An
 // answered slot is kept for a fixed time, so the slots expire in the order in
@@ -53,6 +60,7 @@ type duplicates struct {
 	mu    sync.Mutex
 	slots map[slotKey]*slot
 	made  int
+	bytes int // of all replies' buffers
 	free  *slot
 	ring  slot // sentinel of the answered, the next to expire first
 }
@@ -73,7 +81,10 @@ func (d *duplicates) begin(key slotKey, authenticator *[packet.AuthenticatorLeng
 	s := d.slots[key]
 	switch {
 	case s == nil:
-		if s = d.take(); s == nil {
+		if d.bytes < d.limit*averageReply {
+			s = d.take()
+		}
+		if s == nil {
 			return nil, cacheFull
 		}
 		s.key = key
@@ -101,7 +112,9 @@ func (d *duplicates) finish(s *slot, generation uint32, reply []byte, now time.D
 		return false
 	}
 	s.inFlight = false
+	d.bytes -= cap(s.reply)
 	s.reply = append(s.reply[:0], reply...)
+	d.bytes += cap(s.reply)
 	s.expires = now + d.keep
 	s.linkBefore(&d.ring)
 	return true
@@ -160,6 +173,10 @@ func (d *duplicates) grow(n int) {
 // put frees a slot that is not in the list of the answered.
 func (d *duplicates) put(s *slot) {
 	delete(d.slots, s.key)
+	if cap(s.reply) > spareReply {
+		d.bytes -= cap(s.reply)
+		s.reply = nil
+	}
 	s.generation++
 	s.inFlight = false
 	s.next, d.free = d.free, s

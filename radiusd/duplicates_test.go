@@ -172,6 +172,34 @@ func TestRequestsInFlightAreBounded(t *testing.T) {
 
 // TestDuplicatesAgainstAModel plays random requests, replies and waits to the
 // cache and to a plain map that does the same slowly.
+// Replies with long Proxy-States count by their size, and what was kept for them
+// is given back.
+func TestTheReplyCacheIsBoundedInBytes(t *testing.T) {
+	const limit, keep = 1000, 30 * time.Second
+	d := newDuplicates(limit, keep)
+	long := make([]byte, packet.MaxLength)
+	kept := 0
+	for i := range limit {
+		key := slotKey{peer: newPeer(netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(i)))}
+		s, got := d.begin(key, new([packet.AuthenticatorLength]byte), 0)
+		if got == cacheFull {
+			continue
+		}
+		d.finish(s, s.generation, long, 0)
+		kept++
+	}
+	if want := limit * averageReply / packet.MaxLength; kept < want-1 || kept > want+1 {
+		t.Errorf("%d replies of %d bytes were kept, want about %d", kept, packet.MaxLength, want)
+	}
+	for range kept {
+		d.begin(slotKey{identifier: 1}, new([packet.AuthenticatorLength]byte), keep)
+		d.release(d.slots[slotKey{identifier: 1}], d.slots[slotKey{identifier: 1}].generation)
+	}
+	if d.bytes != 0 {
+		t.Errorf("%d bytes are still kept when all has expired", d.bytes)
+	}
+}
+
 func TestDuplicatesAgainstAModel(t *testing.T) {
 	type entry struct {
 		authenticator byte

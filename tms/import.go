@@ -15,14 +15,15 @@ import (
 )
 
 // ImportColumns are the columns of an import file, named in its first line, in
-// any order. Only user is required; a row without seed_hex makes a user without
-// a token, one without pin a user without a PIN.
+// any order. Only user is required. A row without anything of a token makes a
+// user without one.
 var ImportColumns = []string{"user", "pin", "serial", "type", "seed_hex", "algorithm", "digits", "period", "t0", "counter"}
 
 // Import adds a user with a token for each row of a CSV file (RFC 4180) with
-// ImportColumns and returns how many. It stops at the first bad row with an
-// error that names its line.
-func (s *Service) Import(ctx context.Context, c Caller, file io.Reader) (int, error) {
+// ImportColumns and returns how many. A row without a PIN is refused unless noPIN
+// allows it. Import stops at the first bad row with an error that names its line,
+// and says how many users are there now.
+func (s *Service) Import(ctx context.Context, c Caller, file io.Reader, noPIN bool) (int, error) {
 	act, err := s.gate(c, "user.import", "", "")
 	if err != nil {
 		return 0, err
@@ -31,7 +32,12 @@ func (s *Service) Import(ctx context.Context, c Caller, file io.Reader) (int, er
 	if err != nil {
 		return 0, err
 	}
-	return s.Store.Import(ctx, act, rows.next)
+	rows.noPIN = noPIN
+	n, err := s.Store.Import(ctx, act, rows.next)
+	if err != nil {
+		err = fmt.Errorf("%w (%d users of the file were imported before that)", err, n)
+	}
+	return n, err
 }
 
 // importer reads the rows of an import file.
@@ -41,6 +47,7 @@ type importer struct {
 	reader *csv.Reader
 	column map[string]int
 	row    []string
+	noPIN  bool
 }
 
 func (s *Service) newImporter(file io.Reader, act Act) (*importer, error) {
@@ -95,8 +102,10 @@ func (in *importer) parse() (User, Token, error) {
 		if user.PIN, err = otp.ParsePIN(pin, in.MinPINLength()); err != nil {
 			return User{}, Token{}, invalid("%w", err)
 		}
+	} else if !in.noPIN {
+		return User{}, Token{}, invalid("user %q has no PIN; --no-pin allows that", name)
 	}
-	if in.field("seed_hex") == "" {
+	if !in.hasToken() {
 		return user, Token{}, nil
 	}
 	token, err := in.parseToken()
@@ -106,7 +115,21 @@ func (in *importer) parse() (User, Token, error) {
 	return user, Token{Exists: true, Token: token, User: name, Created: in.act.At}, nil
 }
 
+// hasToken reports whether the row says anything of a token. Then the seed must
+// be there too.
+func (in *importer) hasToken() bool {
+	for _, column := range ImportColumns[2:] {
+		if in.field(column) != "" {
+			return true
+		}
+	}
+	return false
+}
+
 func (in *importer) parseToken() (otp.Token, error) {
+	if in.field("seed_hex") == "" {
+		return otp.Token{}, invalid("a token without seed_hex")
+	}
 	seed, err := oath.ParseSeedHex(in.field("seed_hex"))
 	if err != nil {
 		return otp.Token{}, invalid("%w", err)

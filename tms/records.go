@@ -95,6 +95,9 @@ type Store interface {
 	// whose user or serial is there already and says which; the rows before the
 	// transaction of that one stay.
 	Import(ctx context.Context, act Act, rows func() (User, Token, bool, error)) (int, error)
+	// Record writes the audit record of an act that changes neither users nor
+	// tokens.
+	Record(ctx context.Context, act Act) error
 	// Users and Tokens list by name and by serial.
 	Users(ctx context.Context, f Filter, each func(*User) error) error
 	Tokens(ctx context.Context, f Filter, each func(*Token) error) error

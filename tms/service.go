@@ -37,9 +37,9 @@ type Options struct {
 
 // Keeper looks after the store as a whole. Progress may be nil.
 type Keeper interface {
-	// Backup writes a consistent copy of the store to a new file while logins
-	// go on.
-	Backup(ctx context.Context, file string, progress func(done, total int64)) error
+	// Backup returns a consistent copy of the store, made while logins go on,
+	// and its length in bytes. The caller closes it.
+	Backup(ctx context.Context) (io.ReadCloser, int64, error)
 	// RotateKeys makes a new key-encryption key and a new data key and seals
 	// every seed and PIN anew.
 	RotateKeys(ctx context.Context, progress func(done, total int64)) error
@@ -65,17 +65,26 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrInvalid, fmt.Errorf(format, args...))
 }
 
-// Backup writes a copy of the store to a new file on the server's machine.
-func (s *Service) Backup(ctx context.Context, c Caller, file string, progress func(done, total int64)) error {
-	if _, err := s.gate(c, "store.backup", file, ""); err != nil {
-		return err
+// Backup returns a copy of the store and its length in bytes. The caller closes
+// it.
+func (s *Service) Backup(ctx context.Context, c Caller) (io.ReadCloser, int64, error) {
+	act, err := s.gate(c, "store.backup", "", "")
+	if err != nil {
+		return nil, 0, err
 	}
-	return s.Keeper.Backup(ctx, file, progress)
+	if err := s.Store.Record(ctx, act); err != nil {
+		return nil, 0, err
+	}
+	return s.Keeper.Backup(ctx)
 }
 
 // RotateKeys makes new keys and seals everything anew.
 func (s *Service) RotateKeys(ctx context.Context, c Caller, progress func(done, total int64)) error {
-	if _, err := s.gate(c, "key.rotate", "", ""); err != nil {
+	act, err := s.gate(c, "key.rotate", "", "")
+	if err != nil {
+		return err
+	}
+	if err := s.Store.Record(ctx, act); err != nil {
 		return err
 	}
 	return s.Keeper.RotateKeys(ctx, progress)

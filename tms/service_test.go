@@ -30,12 +30,12 @@ func TestTheGateRefusesEveryAct(t *testing.T) {
 		"AssignToken": func() error { _, err := s.AssignToken(ctx, stranger, "s", "x"); return err },
 		"EnableToken": func() error { _, err := s.EnableToken(ctx, stranger, "s", true); return err },
 		"UnlockToken": func() error { _, err := s.UnlockToken(ctx, stranger, "s"); return err },
-		"ResyncToken": func() error { _, err := s.ResyncToken(ctx, stranger, "s", "123456", "123456"); return err },
+		"ResyncToken": func() error { _, err := s.ResyncToken(ctx, stranger, TokenResync{Serial: "s"}); return err },
 		"RemoveToken": func() error { return s.RemoveToken(ctx, stranger, "s") },
 		"Tokens":      func() error { return s.Tokens(ctx, stranger, Filter{}, nil) },
 		"Events":      func() error { return s.Events(ctx, stranger, Filter{}, nil) },
-		"Import":      func() error { _, err := s.Import(ctx, stranger, strings.NewReader("user\nx\n")); return err },
-		"Backup":      func() error { return s.Backup(ctx, stranger, "f", nil) },
+		"Import":      func() error { _, err := s.Import(ctx, stranger, strings.NewReader("user\nx\n"), false); return err },
+		"Backup":      func() error { _, _, err := s.Backup(ctx, stranger); return err },
 		"RotateKeys":  func() error { return s.RotateKeys(ctx, stranger, nil) },
 	}
 	for name, act := range acts {

@@ -203,10 +203,22 @@ func (s *Service) UnlockToken(ctx context.Context, c Caller, serial string) (Tok
 	})
 }
 
+// TokenResync is what ResyncToken needs.
+type TokenResync struct {
+	Serial string `json:"serial"`
+	First  string `json:"first"`
+	Second string `json:"second"`
+	Rewind bool   `json:"rewind"` // as otp.Resync has it
+}
+
 // ResyncToken finds a token's place again by two consecutive codes.
-func (s *Service) ResyncToken(ctx context.Context, c Caller, serial, first, second string) (TokenView, error) {
-	return s.changeToken(ctx, c, "token.resync", serial, "", func(t *Token) error {
-		if err := otp.Resync(&t.Token, first, second, s.Clock(), s.Policy()); err != nil {
+func (s *Service) ResyncToken(ctx context.Context, c Caller, r TokenResync) (TokenView, error) {
+	detail := ""
+	if r.Rewind {
+		detail = "rewind"
+	}
+	return s.changeToken(ctx, c, "token.resync", r.Serial, detail, func(t *Token) error {
+		if err := otp.Resync(&t.Token, r.First, r.Second, r.Rewind, s.Clock(), s.Policy()); err != nil {
 			return invalid("%w", err)
 		}
 		return nil

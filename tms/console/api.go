@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 
 	"countersign/tms"
 )
@@ -45,9 +46,9 @@ func (a *API) Mount(mux *http.ServeMux) {
 	a.verb(mux, "token.remove", removeToken)
 	a.verb(mux, "token.list", listTokens)
 	a.verb(mux, "event.list", listEvents)
-	a.verb(mux, "store.backup", backup)
 	a.verb(mux, "key.rotate", rotateKeys)
 	mux.HandleFunc("POST /v1/user.import", a.importUsers)
+	mux.HandleFunc("POST /v1/store.backup", a.backup)
 }
 
 // verb adds the route of an act that takes an envelope.
@@ -63,13 +64,30 @@ func (a *API) verb(mux *http.ServeMux, verb string, act func(*call) (any, error)
 	})
 }
 
-// importUsers is the one verb whose body is a file.
+// importUsers is the verb whose request is a file.
 func (a *API) importUsers(w http.ResponseWriter, r *http.Request) {
-	n, err := a.Service.Import(r.Context(), a.Caller(r), r.Body)
+	n, err := a.Service.Import(r.Context(), a.Caller(r), r.Body, r.URL.Query().Has("no_pin"))
 	// A client that is still sending would miss the answer.
 	_, _ = io.Copy(io.Discard, r.Body)
 	newAnswer(w).end(n, err)
 }
+
+// backup is the verb whose answer is a file: the client writes it, where and as
+// whom it likes, and the server needs no rights there.
+func (a *API) backup(w http.ResponseWriter, r *http.Request) {
+	file, length, err := a.Service.Backup(r.Context(), a.Caller(r))
+	if err != nil {
+		newAnswer(w).end(nil, err)
+		return
+	}
+	defer file.Close()
+	w.Header().Set("Content-Type", backupType)
+	w.Header().Set("Content-Length", strconv.FormatInt(length, 10))
+	_, _ = io.Copy(w, file) // the client counts the bytes
+}
+
+// backupType is the media type of a backup (RFC 6838's vnd.sqlite3).
+const backupType = "application/vnd.sqlite3"
 
 // answer writes the lines of an answer.
 type answer struct {
@@ -179,11 +197,11 @@ func unlockToken(c *call) (any, error) {
 }
 
 func resyncToken(c *call) (any, error) {
-	r, err := read[resyncRequest](c)
+	r, err := read[tms.TokenResync](c)
 	if err != nil {
 		return nil, err
 	}
-	return c.service.ResyncToken(c.ctx, c.caller, r.Serial, r.First, r.Second)
+	return c.service.ResyncToken(c.ctx, c.caller, r)
 }
 
 func removeToken(c *call) (any, error) {
@@ -214,14 +232,6 @@ func listEvents(c *call) (any, error) {
 	return list(c, func(ctx context.Context, caller tms.Caller, f tms.Filter, each func(EventView) error) error {
 		return c.service.Events(ctx, caller, f, func(e *tms.Event) error { return each(viewEvent(e)) })
 	})
-}
-
-func backup(c *call) (any, error) {
-	r, err := read[fileRequest](c)
-	if err != nil {
-		return nil, err
-	}
-	return nil, c.service.Backup(c.ctx, c.caller, r.File, c.answer.progress)
 }
 
 func rotateKeys(c *call) (any, error) {

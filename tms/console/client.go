@@ -63,8 +63,8 @@ func (c *Client) ChangeToken(ctx context.Context, act, serial string) (tms.Token
 }
 
 // ResyncToken is tms.Service.ResyncToken.
-func (c *Client) ResyncToken(ctx context.Context, serial, first, second string) (tms.TokenView, error) {
-	return ask[tms.TokenView](ctx, c, "token.resync", resyncRequest{serial, first, second}, envelope{})
+func (c *Client) ResyncToken(ctx context.Context, r tms.TokenResync) (tms.TokenView, error) {
+	return ask[tms.TokenView](ctx, c, "token.resync", r, envelope{})
 }
 
 // Users is tms.Service.Users.
@@ -83,16 +83,48 @@ func (c *Client) Events(ctx context.Context, f tms.Filter, each func(EventView) 
 }
 
 // Import is tms.Service.Import.
-func (c *Client) Import(ctx context.Context, file io.Reader) (int, error) {
+func (c *Client) Import(ctx context.Context, file io.Reader, noPIN bool) (int, error) {
+	verb := "user.import"
+	if noPIN {
+		verb += "?no_pin"
+	}
 	var n int
-	err := c.post(ctx, "user.import", file, nil, &n)
+	err := c.post(ctx, verb, file, nil, &n)
 	return n, err
 }
 
-// Backup is tms.Service.Backup; file is a path on the server's machine.
-func (c *Client) Backup(ctx context.Context, file string) error {
-	_, err := ask[any](ctx, c, "store.backup", fileRequest{file}, envelope{})
-	return err
+// Backup is tms.Service.Backup, written to w. With an error what was written is
+// not a backup.
+func (c *Client) Backup(ctx context.Context, w io.Writer) error {
+	response, err := c.open(ctx, "store.backup", http.NoBody)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.Header.Get("Content-Type") != backupType {
+		return c.read("store.backup", response.Body, nil, nil)
+	}
+	progress := &counter{w, Progress{Total: response.ContentLength}, c.OnProgress}
+	if _, err := io.Copy(progress, response.Body); err != nil {
+		return fmt.Errorf("receiving the backup: %w", err)
+	}
+	return nil
+}
+
+// counter tells how far a copy is.
+type counter struct {
+	io.Writer
+	Progress
+	tell func(Progress)
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	c.Done += int64(n)
+	if c.tell != nil {
+		c.tell(c.Progress)
+	}
+	return n, err
 }
 
 // RotateKeys is tms.Service.RotateKeys.
@@ -134,19 +166,34 @@ func (c *Client) send(ctx context.Context, verb string, request any, e envelope,
 
 // post sends a body and reads the lines of the answer.
 func (c *Client) post(ctx context.Context, verb string, body io.Reader, item func(json.RawMessage) error, result any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://countersign/v1/"+verb, body)
+	response, err := c.open(ctx, verb, body)
 	if err != nil {
 		return err
 	}
+	defer response.Body.Close()
+	return c.read(verb, response.Body, item, result)
+}
+
+// open sends a body and returns the answer, unread.
+func (c *Client) open(ctx context.Context, verb string, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://countersign/v1/"+verb, body)
+	if err != nil {
+		return nil, err
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return fmt.Errorf("asking the server for %s: %w", verb, errors.Unwrap(err))
+		return nil, fmt.Errorf("asking the server for %s: %w", verb, errors.Unwrap(err))
 	}
-	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("asking the server for %s: %s; is it of another version?", verb, response.Status)
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("asking the server for %s: %s; is it of another version?", verb, response.Status)
 	}
-	lines := json.NewDecoder(response.Body)
+	return response, nil
+}
+
+// read reads the lines of an answer.
+func (c *Client) read(verb string, body io.Reader, item func(json.RawMessage) error, result any) error {
+	lines := json.NewDecoder(body)
 	for {
 		var m message
 		if err := lines.Decode(&m); err != nil {

@@ -22,6 +22,8 @@ type oneToken struct {
 	tms.Store
 	token   tms.Token
 	created *tms.User
+	acts    []string
+	backup  string
 }
 
 func (s *oneToken) ChangeUser(_ context.Context, name otp.UserName, _ tms.Act, change func(*tms.User) error) error {
@@ -49,14 +51,24 @@ func (s *oneToken) Tokens(_ context.Context, f tms.Filter, each func(*tms.Token)
 	return nil
 }
 
-// Backup and RotateKeys make oneToken a tms.Keeper.
-func (s *oneToken) Backup(_ context.Context, file string, progress func(done, total int64)) error {
-	progress(1, 2)
-	progress(2, 2)
-	return fmt.Errorf("writing %s: no space left", file)
+func (s *oneToken) Record(_ context.Context, act tms.Act) error {
+	s.acts = append(s.acts, act.Verb)
+	return nil
 }
 
-func (s *oneToken) RotateKeys(context.Context, func(done, total int64)) error { return nil }
+// Backup and RotateKeys make oneToken a tms.Keeper.
+func (s *oneToken) Backup(context.Context) (io.ReadCloser, int64, error) {
+	if s.backup == "" {
+		return nil, 0, errors.New("no space left")
+	}
+	return io.NopCloser(strings.NewReader(s.backup)), 6, nil
+}
+
+func (s *oneToken) RotateKeys(_ context.Context, progress func(done, total int64)) error {
+	progress(1, 2)
+	progress(2, 2)
+	return errors.New("the disk is full")
+}
 
 // connect serves the API over a real connection.
 func connect(t *testing.T, administrator bool) (*Client, *oneToken) {
@@ -126,9 +138,28 @@ func TestListingsAndProgressAreStreamed(t *testing.T) {
 	}
 	var progress []Progress
 	c.OnProgress = func(p Progress) { progress = append(progress, p) }
-	err := c.Backup(ctx, "/x")
-	if err == nil || !strings.Contains(err.Error(), "no space left") || fmt.Sprint(progress) != "[{1 2} {2 2}]" {
+	err := c.RotateKeys(ctx)
+	if err == nil || !strings.Contains(err.Error(), "the disk is full") || fmt.Sprint(progress) != "[{1 2} {2 2}]" {
 		t.Errorf("%v, %v", progress, err)
+	}
+}
+
+func TestABackupIsWholeOrAnError(t *testing.T) {
+	c, store := connect(t, true)
+	var copied strings.Builder
+	if err := c.Backup(context.Background(), &copied); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("%v", err)
+	}
+	store.backup = "sqlite"
+	if err := c.Backup(context.Background(), &copied); err != nil || copied.String() != "sqlite" {
+		t.Errorf("%q, %v", &copied, err)
+	}
+	store.backup = "sql" // breaks off
+	if err := c.Backup(context.Background(), &copied); err == nil {
+		t.Error("a part of a backup is no backup")
+	}
+	if fmt.Sprint(store.acts) != "[store.backup store.backup store.backup]" {
+		t.Errorf("recorded %v", store.acts)
 	}
 }
 

@@ -11,6 +11,9 @@
 //	{"result": ...}              the last line, when it went well
 //	{"error": {"kind":"not_found","text":"..."}}   the last line, when not
 //
+// Two verbs are files: the request of user.import is the CSV file, the answer of
+// store.backup is the backup, unless it is an error.
+//
 // Client speaks it, over any connection: the server's Unix socket, or a pipe
 // within the process when the command line has opened the store by itself. So
 // there is one way from a command to an act, whether the server runs or not.

@@ -23,8 +23,6 @@ type (
 	nameRequest   struct{ Name string }
 	serialRequest struct{ Serial string }
 	assignRequest struct{ Serial, User string }
-	resyncRequest struct{ Serial, First, Second string }
-	fileRequest   struct{ File string }
 	listRequest   struct {
 		User, Serial string
 		Limit        int
