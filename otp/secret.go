@@ -3,13 +3,12 @@ package otp
 import (
 	"crypto/subtle"
 	"fmt"
-	"log/slog"
 	"unicode"
 	"unicode/utf8"
 	"unsafe"
-)
 
-const redacted = "[redacted]"
+	"countersign/otp/oath"
+)
 
 // MaxPasscode is the longest passcode in bytes (RFC 2865 section 5.2).
 const MaxPasscode = 128
@@ -18,30 +17,16 @@ const MaxPasscode = 128
 // first byte and a length instead of a slice, because fmt does not call the
 // methods of an unexported field but prints what it holds: of this, an address.
 type secret struct {
+	oath.Redacted
 	data *byte
 	n    int
 }
 
-func newSecret(b []byte) secret { return secret{unsafe.SliceData(b), len(b)} }
+func newSecret(b []byte) secret { return secret{data: unsafe.SliceData(b), n: len(b)} }
 
 func (s secret) bytes() []byte { return unsafe.Slice(s.data, s.n) }
 
 func (s secret) equal(b []byte) bool { return subtle.ConstantTimeCompare(s.bytes(), b) == 1 }
-
-// Format prints [redacted] under every verb.
-func (secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
-
-// String is [redacted].
-func (secret) String() string { return redacted }
-
-// GoString is [redacted].
-func (secret) GoString() string { return redacted }
-
-// LogValue is [redacted].
-func (secret) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText is [redacted], also in JSON.
-func (secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // PIN is a user's OTP PIN: a view of bytes somebody else keeps. The zero PIN is
 // no PIN: the passcode is the code alone. It prints as [redacted].

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+
+	"countersign/otp/oath"
 )
 
 const planted = "planted-4711"
@@ -42,7 +44,7 @@ func TestNothingSecretIsPrinted(t *testing.T) {
 			t.Errorf("%q was printed", form)
 		}
 	}
-	if !strings.Contains(out.String(), redacted) {
+	if !strings.Contains(out.String(), oath.Redaction) {
 		t.Error("nothing says that something was left out")
 	}
 }

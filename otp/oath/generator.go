@@ -19,7 +19,7 @@ import (
 // its own. It holds states from which codes can be computed, so it prints as
 // [redacted].
 type Generator struct {
-	redacted
+	Redacted
 	work **workspace // for fmt would follow a single pointer, see doc.go
 }
 

@@ -22,7 +22,7 @@ import (
 //
 // Who holds the code can make the token, so it prints as [redacted].
 type ActivationCode struct {
-	redacted
+	Redacted
 	entropy Seed // of entropySize bytes; not yet the seed of the token
 }
 

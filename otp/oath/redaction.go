@@ -5,19 +5,23 @@ import (
 	"log/slog"
 )
 
-// redacted is embedded by the types that hold secrets.
-type redacted struct{}
+// Redaction is what stands in the place of a secret.
+const Redaction = "[redacted]"
 
-const redaction = "[redacted]"
+// Redacted is embedded by types that hold secrets: they then print as Redaction
+// under every verb of fmt, in slog, and as text and JSON. That does not reach
+// them where they are an unexported field of another type; there the secret must
+// be out of fmt's sight, as the package's doc says.
+type Redacted struct{}
 
-// Format prints [redacted] under every verb.
-func (redacted) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redaction)) }
+// Format prints Redaction under every verb.
+func (Redacted) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redaction)) }
 
-// String is [redacted].
-func (redacted) String() string { return redaction }
+// String is Redaction.
+func (Redacted) String() string { return Redaction }
 
-// LogValue is [redacted].
-func (redacted) LogValue() slog.Value { return slog.StringValue(redaction) }
+// LogValue is Redaction.
+func (Redacted) LogValue() slog.Value { return slog.StringValue(Redaction) }
 
-// MarshalText is [redacted], also in JSON. There is no way back.
-func (redacted) MarshalText() ([]byte, error) { return []byte(redaction), nil }
+// MarshalText is Redaction, also in JSON. There is no way back.
+func (Redacted) MarshalText() ([]byte, error) { return []byte(Redaction), nil }

@@ -112,17 +112,17 @@ func TestRedactionSays(t *testing.T) {
 			continue
 		}
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
-			if got := fmt.Sprintf(format, secret); got != redaction {
+			if got := fmt.Sprintf(format, secret); got != Redaction {
 				t.Errorf("%s with %s is %s", name, format, got)
 			}
 		}
 		if got, err := json.Marshal(secret); string(got) != `"[redacted]"` || err != nil {
 			t.Errorf("%s as JSON is %s, %v", name, got, err)
 		}
-		if got := logged(secret); strings.Count(got, redaction) != 6 {
+		if got := logged(secret); strings.Count(got, Redaction) != 6 {
 			t.Errorf("%s logged is %s", name, got)
 		}
-		if got := secret.(fmt.Stringer).String(); got != redaction {
+		if got := secret.(fmt.Stringer).String(); got != Redaction {
 			t.Errorf("%s as string is %s", name, got)
 		}
 	}

@@ -28,7 +28,7 @@ const (
 // address, whatever the verb (see the package's doc). It is a view because a server opens a million seeds into a few large
 // buffers, and each would otherwise cost an allocation.
 type Seed struct {
-	redacted
+	Redacted
 	data *byte
 	n    int
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"unsafe"
+
+	"countersign/otp/oath"
 )
 
 // keySize is the length of every key here, that of AES-256.
@@ -16,7 +18,7 @@ const keySize = 32
 // It prints as [redacted]. NewKEK and ParseKeyFile make one; the zero KEK is no
 // key, and nothing is sealed under it.
 type KEK struct {
-	redacted
+	oath.Redacted
 	data *byte // of keySize bytes; fmt does not follow a pointer to a byte
 }
 

@@ -13,13 +13,15 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"countersign/otp/oath"
 )
 
 // Keyring holds the data keys and seals and opens values with them. It is safe
 // for concurrent use, and prints as [redacted]. NewKeyring and OpenKeyring make
 // one; the zero Keyring is of no use.
 type Keyring struct {
-	redacted
+	oath.Redacted
 	rand     io.Reader
 	keys     atomic.Pointer[keySet]
 	changing sync.Mutex // held by what replaces keys

@@ -4,7 +4,6 @@ import (
 	"encoding/base32"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -21,18 +20,10 @@ import (
 // Provisioning is what an authenticator app needs to become a token. It holds
 // the seed and prints as [redacted]; URI shows it. The key is two pointers away,
 // because fmt follows one of an unexported field.
-type Provisioning struct{ key **pquerna.Key }
-
-const redacted = "[redacted]"
-
-// Format prints [redacted] under every verb.
-func (Provisioning) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue is [redacted].
-func (Provisioning) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-// MarshalText is [redacted], also in JSON.
-func (Provisioning) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+type Provisioning struct {
+	oath.Redacted
+	key **pquerna.Key
+}
 
 // algorithms are pquerna's names of ours.
 var algorithms = map[oath.Algorithm]pquerna.Algorithm{
@@ -68,7 +59,7 @@ func provisioning(key *pquerna.Key, t *otp.Token, err error) (Provisioning, erro
 	if err != nil {
 		return Provisioning{}, fmt.Errorf("provisioning token %q: %w", t.Serial, err)
 	}
-	return Provisioning{&key}, nil
+	return Provisioning{key: &key}, nil
 }
 
 // URI is the otpauth:// URI. It holds the seed.
