@@ -1,0 +1,37 @@
+// Package store is what every engine that keeps users, tokens and events has in
+// common: the encoding of the journal. The engines are the packages below it;
+// package storetest is the suite that all of them must pass.
+//
+// # The journal
+//
+// Every login, whatever its verdict, every administrative act and every
+// Accounting-Request is one record. Records that become durable together are a
+// batch, which an engine keeps as one value under a number that only rises; so
+// the number of its batch and its place in it name a record (otp.EventID).
+//
+// A record says what happened (tms.Event), and of each token whose state it
+// changed the whole new state with its revision (Change). Revisions of a token
+// only rise. So the journal can be replayed over the tokens in any order and any
+// number of times: a change is applied if its revision is greater.
+//
+// # Encoding
+//
+// Numbers are the varints of encoding/binary, signed ones zigzag; text is its
+// length as a varint and its bytes, never cut.
+//
+//	batch       version (one byte, 1), then for each record its length and the record
+//	record      kind (one byte of tms.EventKind), instant (Unix nanoseconds, 8 bytes,
+//	            little endian), the number of changes, the changes, the event
+//	change      token id, revision, state
+//	state       flags (one byte), counter, then what the flags say:
+//	            1 must resync; 2 drift; 4 failures; 8 locked until (Unix seconds);
+//	            16 resync factor and resync until (Unix seconds)
+//	login       user, NAS, station, method (one byte), verdict (one byte), flags (one
+//	            byte: 1 repeated, 2 locked now), serial, offset
+//	act         actor, verb, object, detail
+//	accounting  NAS, source, attributes
+//
+// A login takes about 70 bytes. Decision.Changed is not kept: the changes are.
+// The bytes of verdicts, methods and kinds are the numbers of their types, so
+// these types may grow at their ends only; a test holds them to it.
+package store

@@ -1,0 +1,223 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"unsafe"
+
+	"countersign/otp"
+	"countersign/otp/oath"
+	"countersign/tms/store"
+)
+
+// account is a cached user with PIN and tokens, packed into one allocation
+// without pointers, so that a million of them cost little memory and the garbage
+// collector nothing. The pointer is to the first of its bytes:
+//
+//	head     length of it all (2 bytes), flags, tokens, length of name, length of
+//	         PIN, epoch of the last change (4 bytes)
+//	states   of each token: revision and State, stateSize bytes
+//	fixed    name, PIN, then of each token: id, T0, period (varints), type,
+//	         algorithm, digits, flags, lengths of serial and seed, serial, seed
+//
+// Head and states change under the lock of the shard. The fixed part never does,
+// so views of it (a Decision.Serial) may be kept. Numbers are little endian.
+type account byte
+
+const ( // places in the head
+	atSize   = 0
+	atFlags  = 2
+	atTokens = 3
+	atName   = 4
+	atPIN    = 5
+	atEpoch  = 6
+	headSize = 10
+)
+
+const ( // places in a state
+	atRev          = 0
+	atCounter      = 8
+	atResyncFactor = 16
+	atResyncUntil  = 24
+	atLockedUntil  = 32
+	atDrift        = 40
+	atFailures     = 44
+	atMustResync   = 46
+	stateSize      = 47
+)
+
+const flagDisabled = 1 // of an account, and of a token
+
+// tokenRow is a token as the tables have it, with its latest state.
+type tokenRow struct {
+	id  int64
+	rev uint64
+	otp.Token
+}
+
+// userRow is a user with his tokens, in the order of their ids.
+type userRow struct {
+	name     string
+	disabled bool
+	pin      []byte
+	tokens   []tokenRow
+}
+
+// pack makes an account of a user's rows.
+func pack(u *userRow) *account {
+	b := make([]byte, headSize+len(u.tokens)*stateSize, headSize+len(u.tokens)*(stateSize+fixedTokenSize)+len(u.name)+len(u.pin))
+	b[atTokens], b[atName], b[atPIN] = byte(len(u.tokens)), byte(len(u.name)), byte(len(u.pin))
+	b[atFlags] = flag(u.disabled)
+	b = append(append(b, u.name...), u.pin...)
+	for i := range u.tokens {
+		b = appendToken(b, &u.tokens[i])
+	}
+	packed := make([]byte, len(b)) // exactly, for the next size class would waste more than it takes
+	copy(packed, b)
+	binary.LittleEndian.PutUint16(packed[atSize:], uint16(len(packed)))
+	p := (*account)(unsafe.Pointer(unsafe.SliceData(packed)))
+	for i := range u.tokens {
+		p.setState(i, u.tokens[i].rev, &u.tokens[i].State)
+	}
+	return p
+}
+
+// fixedTokenSize is what the fixed part of a token mostly takes.
+const fixedTokenSize = 64
+
+func appendToken(b []byte, t *tokenRow) []byte {
+	b = binary.AppendUvarint(b, uint64(t.id))
+	b = binary.AppendVarint(b, t.T0)
+	b = binary.AppendUvarint(b, uint64(t.Period))
+	b = append(b, byte(t.Type), byte(t.Algorithm), t.Digits, flag(t.Disabled), byte(len(t.Serial)), byte(t.Seed.Len()))
+	b = append(b, t.Serial...)
+	return append(b, t.Seed.Bytes()...)
+}
+
+func flag(set bool) byte {
+	if set {
+		return flagDisabled
+	}
+	return 0
+}
+
+func (p *account) head() []byte { return unsafe.Slice((*byte)(p), headSize) }
+
+func (p *account) bytes() []byte {
+	return unsafe.Slice((*byte)(p), binary.LittleEndian.Uint16(p.head()))
+}
+
+// name is a view, the key of the account in its shard.
+func (p *account) name() string {
+	head := p.head()
+	n := int(head[atName])
+	return view(p.bytes()[headSize+int(head[atTokens])*stateSize:][:n])
+}
+
+// epoch says when a state was last changed, in the count of folds.
+func (p *account) epoch() uint32         { return binary.LittleEndian.Uint32(p.head()[atEpoch:]) }
+func (p *account) setEpoch(epoch uint32) { binary.LittleEndian.PutUint32(p.head()[atEpoch:], epoch) }
+
+func (p *account) state(i int) []byte { return p.bytes()[headSize+i*stateSize:][:stateSize] }
+
+func (p *account) rev(i int) uint64 { return binary.LittleEndian.Uint64(p.state(i)[atRev:]) }
+
+func (p *account) setState(i int, rev uint64, s *otp.State) {
+	b := p.state(i)
+	binary.LittleEndian.PutUint64(b[atRev:], rev)
+	binary.LittleEndian.PutUint64(b[atCounter:], s.Counter)
+	binary.LittleEndian.PutUint64(b[atResyncFactor:], s.ResyncFactor)
+	binary.LittleEndian.PutUint64(b[atResyncUntil:], uint64(s.ResyncUntil))
+	binary.LittleEndian.PutUint64(b[atLockedUntil:], uint64(s.LockedUntil))
+	binary.LittleEndian.PutUint32(b[atDrift:], uint32(s.Drift))
+	binary.LittleEndian.PutUint16(b[atFailures:], s.Failures)
+	b[atMustResync] = flag(s.MustResync)
+}
+
+func (p *account) getState(i int, s *otp.State) {
+	b := p.state(i)
+	s.Counter = binary.LittleEndian.Uint64(b[atCounter:])
+	s.ResyncFactor = binary.LittleEndian.Uint64(b[atResyncFactor:])
+	s.ResyncUntil = int64(binary.LittleEndian.Uint64(b[atResyncUntil:]))
+	s.LockedUntil = int64(binary.LittleEndian.Uint64(b[atLockedUntil:]))
+	s.Drift = int32(binary.LittleEndian.Uint32(b[atDrift:]))
+	s.Failures = binary.LittleEndian.Uint16(b[atFailures:])
+	s.MustResync = b[atMustResync] != 0
+}
+
+// unpack fills in an account for Decide, as views, and reuses its Tokens.
+func (p *account) unpack(a *otp.Account) {
+	b := p.bytes()
+	tokens := int(b[atTokens])
+	fixed := b[headSize+tokens*stateSize+int(b[atName]):]
+	a.Exists = true
+	a.Disabled = b[atFlags]&flagDisabled != 0
+	a.PIN = otp.NewPIN(fixed[:b[atPIN]])
+	a.Tokens = a.Tokens[:0]
+	rest := fixed[b[atPIN]:]
+	for i := range tokens {
+		a.Tokens = append(a.Tokens, otp.Token{})
+		t := &a.Tokens[i]
+		_, rest = unpackToken(t, rest)
+		p.getState(i, &t.State)
+	}
+}
+
+// unpackToken reads what appendToken wrote.
+func unpackToken(t *otp.Token, b []byte) (id int64, rest []byte) {
+	number, n := binary.Uvarint(b)
+	b = b[n:]
+	t.T0, n = binary.Varint(b)
+	b = b[n:]
+	period, n := binary.Uvarint(b)
+	t.Period = uint32(period)
+	b = b[n:]
+	t.Type, t.Algorithm, t.Digits = otp.TokenType(b[0]), oath.Algorithm(b[1]), b[2]
+	t.Disabled = b[3]&flagDisabled != 0
+	serial, seed := int(b[4]), int(b[5])
+	b = b[6:]
+	t.Serial = otp.Serial(view(b[:serial]))
+	t.Seed = oath.NewSeed(b[serial:][:seed])
+	return int64(number), b[serial+seed:]
+}
+
+// apply takes over the states of the tokens that a decision changed, raises their
+// revisions and appends what changed to changes.
+func (p *account) apply(a *otp.Account, changed uint32, changes []store.Change) []store.Change {
+	for i, id := range p.ids() {
+		if changed&(1<<i) == 0 {
+			continue
+		}
+		rev := p.rev(i) + 1
+		p.setState(i, rev, &a.Tokens[i].State)
+		changes = append(changes, store.Change{Token: id, Rev: rev, State: a.Tokens[i].State})
+	}
+	return changes
+}
+
+// ids goes through the ids of the tokens.
+func (p *account) ids() func(yield func(int, int64) bool) {
+	return func(yield func(int, int64) bool) {
+		b := p.bytes()
+		tokens := int(b[atTokens])
+		rest := b[headSize+tokens*stateSize+int(b[atName])+int(b[atPIN]):]
+		var t otp.Token
+		for i := range tokens {
+			var id int64
+			if id, rest = unpackToken(&t, rest); !yield(i, id) {
+				return
+			}
+		}
+	}
+}
+
+// each calls f with every token's latest state.
+func (p *account) each(f func(store.Change)) {
+	for i, id := range p.ids() {
+		c := store.Change{Token: id, Rev: p.rev(i)}
+		p.getState(i, &c.State)
+		f(c)
+	}
+}
+
+// view is b as a string, without a copy: b must never change.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -1,0 +1,149 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"countersign/otp"
+	"countersign/tms"
+	"countersign/tms/store"
+	"countersign/tms/store/storetest"
+)
+
+func BenchmarkLogin(b *testing.B) {
+	storetest.Benchmark(b, engine, func(s storetest.Store) { awaitCache(b, s.(*Store)) })
+}
+
+func BenchmarkImport(b *testing.B) { storetest.BenchmarkImport(b, engine) }
+
+// awaitCache waits until every user is in the cache.
+func awaitCache(tb testing.TB, s *Store) {
+	tb.Helper()
+	users := int64(0)
+	err := s.read(func(c *conn) (err error) {
+		users, err = c.number("SELECT count(*) FROM user")
+		return err
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for s.cache.users.Load() < users {
+		signal(s.cold)
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// heap is what is allocated and reachable.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkOpen opens a store with a million tokens after a clean end, and after
+// a crash with a million logins in the journal that no fold has reached.
+func BenchmarkOpen(b *testing.B) {
+	const users = 1_000_000
+	k := newKit(b)
+	k.populate(users, false)
+	k.must(k.fold(context.Background()))
+	k.must(k.checkpoint(context.Background()))
+	folded := k.crash()
+	var batch []byte
+	for n := range int64(users) {
+		if n%250 == 0 {
+			k.journal(batch)
+			batch = store.BeginBatch(nil)
+		}
+		r := store.Record{
+			Event: tms.Event{At: noon, Kind: tms.LoginEvent, Login: tms.Login{
+				User: userName(int(n)), NAS: "ras-gateway", Station: "00-11-22-33-44-55", Decision: otp.Decision{Verdict: otp.Accepted, Serial: serial(int(n))},
+			}},
+			Changes: []store.Change{{Token: n + 1, Rev: 1, State: otp.State{Counter: 1}}},
+		}
+		batch = store.AppendToBatch(batch, store.AppendRecord(nil, &r))
+	}
+	k.journal(batch)
+	unfolded := k.crash()
+	for name, o := range map[string]Options{"folded": folded, "unfolded": unfolded} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				o.Path = copyStore(b, o.Path)
+				begin := time.Now()
+				s := openKit(b, o)
+				s.expect(otp.Accepted, users/2, passcode(users/2, 1))
+				b.ReportMetric(float64(time.Since(begin).Milliseconds()), "ms-to-first-login")
+				b.ReportMetric(float64(s.unfolded.Load()), "records")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// journal writes a batch.
+func (k *kit) journal(batch []byte) {
+	if batch != nil {
+		k.must(k.do(context.Background(), func() error { return k.insert(batch, 250) }))
+	}
+}
+
+// BenchmarkCachedUser measures what a user with a token takes in memory, and what
+// filling the cache costs.
+func BenchmarkCachedUser(b *testing.B) {
+	const users = 1_000_000
+	k := newKit(b)
+	k.populate(users, false)
+	k.must(k.Close())
+	for b.Loop() {
+		before, began := heap(), time.Now()
+		k := openKit(b, k.options)
+		awaitCache(b, k.Store)
+		b.ReportMetric(float64(time.Since(began).Nanoseconds())/users, "ns-to-fill/user")
+		b.ReportMetric(float64(heap()-before)/users, "bytes/user")
+		k.must(k.Close())
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkLoad reads accounts that are not in the cache.
+func BenchmarkLoad(b *testing.B) {
+	const users = 100_000
+	k := newKit(b)
+	k.populate(users, false)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n = (n + 61_803) % users
+		if u, err := k.readAccount(fmt.Append(nil, userName(n))); err != nil || u == nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkFold folds a hundred thousand tokens that changed.
+func BenchmarkFold(b *testing.B) {
+	const users = 100_000
+	k := newKit(b)
+	k.populate(users, false)
+	awaitCache(b, k.Store)
+	for b.Loop() {
+		b.StopTimer()
+		for i := range k.cache.shards {
+			sh := &k.cache.shards[i]
+			sh.mu.Lock()
+			for _, p := range sh.accounts {
+				p.setState(0, p.rev(0)+1, &otp.State{Counter: p.rev(0)})
+				p.setEpoch(k.overlay.epoch.Load())
+			}
+			sh.mu.Unlock()
+		}
+		b.StartTimer()
+		k.must(k.fold(context.Background()))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/users, "ns/token")
+}

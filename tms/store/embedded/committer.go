@@ -1,0 +1,196 @@
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"countersign/otp"
+)
+
+const insertBatch = "INSERT INTO journal (batch, records) VALUES (?, ?)"
+
+// job is something else that has to be done between two commits.
+type job struct {
+	ctx  context.Context
+	run  func() error
+	done chan error
+}
+
+// committer owns the connection that writes. Everything here belongs to its
+// goroutine, run.
+type committer struct {
+	jobs chan *job
+	quit chan struct{} // closed to end it
+	gone chan struct{} // closed when it has ended
+
+	lastBatch uint64 // number
+	gatherer  gatherer
+	timer     *time.Timer
+}
+
+func (c *committer) init() {
+	c.jobs = make(chan *job)
+	c.quit = make(chan struct{})
+	c.gone = make(chan struct{})
+	c.timer = time.NewTimer(time.Hour)
+	c.timer.Stop()
+}
+
+// commitLoop commits batches and does jobs between them.
+func (s *Store) commitLoop() {
+	defer close(s.committer.gone)
+	for {
+		if s.queue.reached(1) {
+			s.gather()
+			s.commit()
+			select { // jobs must not wait for a pause between logins
+			case j := <-s.committer.jobs:
+				s.perform(j)
+			default:
+			}
+			continue
+		}
+		select {
+		case <-s.queue.wake:
+		case j := <-s.committer.jobs:
+			s.perform(j)
+		case <-s.committer.quit:
+			s.commit()
+			return
+		}
+	}
+}
+
+// gather lets the batch grow while there is load.
+func (s *Store) gather() {
+	c := &s.committer
+	target := c.gatherer.target(time.Now())
+	if s.queue.reached(target) {
+		return
+	}
+	c.timer.Reset(gatherTime)
+	defer c.timer.Stop()
+	for !s.queue.reached(target) {
+		select {
+		case <-s.queue.wake:
+		case <-c.timer.C:
+			c.gatherer.gaveUp()
+			return
+		case <-c.quit:
+			return
+		}
+	}
+}
+
+// commit makes what waits durable and has the answers given.
+func (s *Store) commit() {
+	b := s.queue.take()
+	if b == nil {
+		return
+	}
+	c := &s.committer
+	began := time.Now()
+	if err := s.insert(b.records, len(b.entries)); err != nil {
+		s.fail(fmt.Errorf("committing %d records: %w", len(b.entries), err), b)
+		return
+	}
+	now := time.Now()
+	c.gatherer.committed(len(b.entries), now)
+	s.metrics.committed(len(b.entries), now.Sub(began))
+	s.answers <- answer{b, c.lastBatch, nil}
+}
+
+// insert appends a batch to the journal, in the transaction that is open or in
+// one of its own.
+func (s *Store) insert(records []byte, count int) error {
+	c := &s.committer
+	c.lastBatch++
+	if err := s.db.writer.exec(insertBatch, int64(c.lastBatch), records); err != nil {
+		return err
+	}
+	if s.unfolded.Add(int64(count)) > foldRecords {
+		signal(s.foldDue)
+	}
+	s.wal.grew(recordPages(len(records)))
+	return nil
+}
+
+// do has a job done by the committer and waits for it. The job finds everything
+// committed that was decided before it began. Its error is returned; one that
+// comes from the file ends the readiness of the store.
+func (s *Store) do(ctx context.Context, run func() error) error {
+	j := &job{ctx, run, make(chan error, 1)}
+	select {
+	case s.committer.jobs <- j:
+		return <-j.done
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.committer.gone:
+		return errClosed
+	}
+}
+
+func (s *Store) perform(j *job) {
+	s.commit()
+	if err := s.failure.Load(); err != nil {
+		j.done <- *err
+		return
+	}
+	if err := j.ctx.Err(); err != nil {
+		j.done <- err
+		return
+	}
+	err := j.run()
+	j.done <- err
+	if broken(err) {
+		s.fail(err, nil)
+	}
+}
+
+// transaction is for jobs: what run writes becomes durable together, or not at
+// all if it returns an error.
+func (s *Store) transaction(run func(w *conn) error) error {
+	w := s.db.writer
+	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	if err := run(w); err != nil {
+		if rollback := w.exec("ROLLBACK"); rollback != nil && !broken(err) {
+			return fmt.Errorf("%w; and then: %w", err, rollback)
+		}
+		return err
+	}
+	return w.exec("COMMIT")
+}
+
+// answer is a batch whose fate is known.
+type answer struct {
+	*batch
+	number uint64
+	err    error
+}
+
+// answerLoop tells those who wait, while the next commit is already in flight.
+func (s *Store) answerLoop() {
+	for a := range s.answers {
+		s.give(a)
+	}
+}
+
+func (s *Store) give(a answer) {
+	for i := range a.entries {
+		e := &a.entries[i]
+		if e.attempt == nil {
+			e.done(a.err)
+			continue
+		}
+		if a.err == nil {
+			e.attempt.Event = otp.EventID{Batch: a.number, Index: uint32(i)}
+		}
+		e.attempt.Waiter.Decided(e.attempt, a.err)
+	}
+	n := len(a.entries)
+	s.queue.recycle(a.batch)
+	s.queue.depth.Add(-int64(n))
+}

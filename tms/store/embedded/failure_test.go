@@ -1,0 +1,215 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"countersign/otp"
+	"countersign/tms"
+)
+
+// TestFailureIsSilence has the disk refuse under load.
+func TestFailureIsSilence(t *testing.T) {
+	k := newKit(t)
+	const users = 32
+	k.populate(users, false)
+	var accepted [users]uint64 // the lowest counter not accepted
+	for round := range 3 {
+		broken := make(chan struct{})
+		parallel(users+1, func(n int) {
+			if n == users {
+				k.breakWriter()
+				close(broken)
+				return
+			}
+			for {
+				counter := accepted[n]
+				verdict, err := k.login(n, passcode(n, counter))
+				if err != nil {
+					<-broken
+					return
+				}
+				if verdict != otp.Accepted {
+					t.Errorf("round %d, user %d at %d: %v", round, n, counter, verdict)
+				}
+				accepted[n] = counter + 1
+			}
+		})
+		k.outOfService()
+		k.awaitReady()
+		for n := range users {
+			if accepted[n] > 0 {
+				k.expect(otp.Replayed, n, passcode(n, accepted[n]-1))
+			}
+			// the one in flight at the failure may have got to the disk
+			counter := k.token(serial(n)).State.Counter
+			if counter != accepted[n] && counter != accepted[n]+1 {
+				t.Errorf("user %d: counter %d after %d was accepted", n, counter, accepted[n]-1)
+			}
+			k.expect(otp.Accepted, n, passcode(n, counter))
+			accepted[n] = counter + 1
+		}
+	}
+	k = k.reopen()
+	for n := range users {
+		k.expect(otp.Replayed, n, passcode(n, accepted[n]-1))
+	}
+}
+
+// breakWriter has everything fail that the committer's connection writes.
+func (k *kit) breakWriter() {
+	k.must(k.do(context.Background(), func() error { return k.db.writer.script("PRAGMA query_only(ON)") }))
+}
+
+// outOfService expects what must hold while a store has failed.
+func (k *kit) outOfService() {
+	k.Helper()
+	if k.Ready() == nil {
+		return // it was quick to recover
+	}
+	if users := k.cache.users.Load(); users != 0 && k.Ready() != nil {
+		k.Errorf("%d accounts are still trusted", users)
+	}
+	err := k.Record(context.Background(), tms.Act{At: noon})
+	if err == nil && k.Ready() != nil {
+		k.Error("an act was recorded")
+	}
+}
+
+// awaitReady waits until the store works again; the test's time limit ends that.
+func (k *kit) awaitReady() {
+	k.Helper()
+	for k.Ready() != nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// smallDiskVariable has a child process, in a mount namespace of its own, run
+// TestFullDisk for real.
+const smallDiskVariable = "EMBEDDED_SMALL_DISK"
+
+// TestFullDisk fills a disk up under a store that is in use.
+func TestFullDisk(t *testing.T) {
+	if folder := os.Getenv(smallDiskVariable); folder != "" {
+		mountSmallDisk(t, folder)
+		fullDisk(t, folder)
+		return
+	}
+	child := exec.Command(os.Args[0], "-test.run=^TestFullDisk$", "-test.v")
+	child.Env = append(os.Environ(), smallDiskVariable+"="+t.TempDir())
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Geteuid() != 0 {
+		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	}
+	if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "PASS: TestFullDisk") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func mountSmallDisk(t *testing.T, folder string) {
+	t.Helper()
+	err := errors.Join(
+		syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""),
+		syscall.Mount("tmpfs", folder, "tmpfs", 0, "size=48m"),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fullDisk(t *testing.T, folder string) {
+	o := testOptions(t)
+	o.Path = filepath.Join(folder, "countersign.db")
+	k := openKit(t, o)
+	const users = 4
+	k.populate(users, true)
+	var next [users]uint64 // the lowest counter not accepted; clock tokens stay at 0
+	for round := range 2 {
+		ballast := filepath.Join(folder, "ballast")
+		fill(t, ballast)
+		failed := k.loginUntilFailure(&next)
+		if k.Ready() == nil {
+			t.Error("the store says it is ready")
+		}
+		for n := range users { // silence, for right and wrong ones alike
+			if verdict, err := k.login(n, passcode(n, next[n])); err == nil {
+				t.Errorf("user %d got %v from a store on a full disk", n, verdict)
+			}
+			if verdict, err := k.login(n, "wrong"); err == nil {
+				t.Errorf("user %d got %v from a store on a full disk", n, verdict)
+			}
+		}
+		if k.AppendAccounting(noon, "ras", "", nil, func(err error) {
+			if err == nil {
+				t.Error("an accounting record is said to be durable")
+			}
+		}) {
+			t.Log("accounting was taken")
+		}
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+		k.awaitReady()
+		for n := 0; n < users; n += 2 {
+			k.expect(otp.Replayed, n, passcode(n, next[n]-1))
+			if verdict, err := k.login(n, passcode(n, next[n]-2)); verdict == otp.Accepted || err != nil {
+				t.Errorf("user %d: an older code: %v, error %v", n, verdict, err)
+			}
+			counter := k.token(serial(n)).State.Counter
+			if counter != next[n] && (counter != next[n]+1 || n != failed) {
+				t.Errorf("round %d, user %d: counter %d after %d was accepted", round, n, counter, next[n]-1)
+			}
+			k.expect(otp.Accepted, n, passcode(n, counter))
+			next[n] = counter + 1
+		}
+	}
+	k = k.reopen()
+	for n := 0; n < users; n += 2 {
+		k.expect(otp.Replayed, n, passcode(n, next[n]-1))
+	}
+	k.must(k.Check(context.Background()))
+}
+
+// fill fills the disk up to the last byte.
+func fill(t *testing.T, ballast string) {
+	t.Helper()
+	f, err := os.Create(ballast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := 1 << 20; size > 0; {
+		if n, err := f.Write(make([]byte, size)); err != nil || n < size {
+			size /= 2
+		}
+	}
+}
+
+// loginUntilFailure logs users with event tokens in, one code after the other,
+// until the store fails, and returns the user it failed for. Each login brings
+// along as much accounting as fills the log soon.
+func (k *kit) loginUntilFailure(next *[4]uint64) int {
+	k.Helper()
+	for n := 0; ; n = (n + 2) % len(next) {
+		told := make(chan error, 1)
+		if k.AppendAccounting(noon, "ras", "", make([]byte, 64<<10), func(err error) { told <- err }) {
+			<-told
+		}
+		verdict, err := k.login(n, passcode(n, next[n]))
+		if err != nil {
+			return n
+		}
+		if verdict != otp.Accepted {
+			k.Fatalf("user %d at %d: %v", n, next[n], verdict)
+		}
+		next[n]++
+	}
+}

@@ -1,0 +1,192 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// applicationID marks the file as ours; file(1) and SQLite know the place.
+const applicationID = 0x43745369 // "CtSi"
+
+// schemaVersion is of what schema makes. A change of the tables raises it, and
+// brings along what turns a file of the version before into it.
+const schemaVersion = 1
+
+// The tables. Instants are Unix seconds; type and algorithm are the numbers of
+// otp.TokenType and oath.Algorithm; pin and seed are sealed; state is what
+// store.AppendState makes; records is a batch of package store. The ids of users
+// and tokens are handed out by the store (meta: users, tokens) and never used
+// again, because the journal refers to tokens by id.
+const schema = `
+CREATE TABLE meta (
+	name  TEXT PRIMARY KEY,
+	value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE user (
+	id       INTEGER PRIMARY KEY,
+	name     TEXT NOT NULL UNIQUE,
+	pin      BLOB,
+	disabled INTEGER NOT NULL,
+	created  INTEGER NOT NULL
+) STRICT;
+CREATE TABLE token (
+	id        INTEGER PRIMARY KEY,
+	serial    TEXT NOT NULL UNIQUE,
+	user_id   INTEGER,
+	type      INTEGER NOT NULL,
+	algorithm INTEGER NOT NULL,
+	digits    INTEGER NOT NULL,
+	period    INTEGER NOT NULL,
+	t0        INTEGER NOT NULL,
+	seed      BLOB NOT NULL,
+	disabled  INTEGER NOT NULL,
+	created   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX token_of_user ON token (user_id);
+CREATE TABLE state (
+	token_id INTEGER PRIMARY KEY,
+	rev      INTEGER NOT NULL,
+	state    BLOB NOT NULL
+) STRICT;
+CREATE TABLE journal (
+	batch   INTEGER PRIMARY KEY,
+	records BLOB NOT NULL
+) STRICT;
+CREATE TABLE nas_seen (
+	nas TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+`
+
+// The names in table meta.
+const (
+	metaKeyring = "keyring" // the data keys, sealed under the key-encryption key
+	metaFolded  = "folded"  // the states of batches up to this one are in table state
+	metaUsers   = "users"   // the highest id given to a user
+	metaTokens  = "tokens"  // the highest id given to a token
+)
+
+const (
+	readMeta  = "SELECT value FROM meta WHERE name = ?"
+	writeMeta = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
+)
+
+// busyTimeout is how long in milliseconds a statement waits when an
+// administrator's program holds the file.
+const busyTimeout = "busy_timeout(2000)"
+
+// writerPragmas are those of the connection that writes. Checkpoints come from
+// elsewhere, so that no commit has to wait for one.
+var writerPragmas = []string{busyTimeout, "synchronous(FULL)", "wal_autocheckpoint(0)", "cache_size(-8000)", "temp_store(MEMORY)"}
+
+// readerPragmas are those of the others.
+var readerPragmas = []string{busyTimeout, "synchronous(FULL)", "wal_autocheckpoint(0)", "query_only(ON)"}
+
+// readers is how many connections read accounts and lists at the same time.
+const readers = 3
+
+// database is the open file. Recovery closes it and opens another.
+type database struct {
+	writer      *conn      // the committer's
+	checkpoints *conn      // the checkpointer's
+	readers     chan *conn // those that are free
+}
+
+// openDatabase opens a store, or makes an empty one when there is no file yet.
+// Whatever is in the write-ahead log is copied and synced into the file first:
+// after an I/O error, what the log seems to hold may be in memory only.
+func openDatabase(path string) (*database, error) {
+	if err := createFile(path); err != nil {
+		return nil, err
+	}
+	writer, err := openConn(path, writerPragmas...)
+	if err != nil {
+		return nil, err
+	}
+	db := &database{writer: writer, readers: make(chan *conn, readers)}
+	if err := db.prepare(path); err != nil {
+		return nil, errors.Join(err, db.close())
+	}
+	return db, nil
+}
+
+func (db *database) prepare(path string) error {
+	if err := db.prepareSchema(); err != nil {
+		return err
+	}
+	if _, err := db.writer.checkpoint(truncate); err != nil {
+		return err
+	}
+	if err := preallocate(path + "-wal"); err != nil {
+		return err
+	}
+	var err error
+	if db.checkpoints, err = openConn(path, writerPragmas...); err != nil {
+		return err
+	}
+	for range readers {
+		c, err := openConn(path, readerPragmas...)
+		if err != nil {
+			return err
+		}
+		db.readers <- c
+	}
+	return nil
+}
+
+// prepareSchema refuses what is not ours before it changes anything.
+func (db *database) prepareSchema() error {
+	id, err := db.writer.number("PRAGMA application_id")
+	if err != nil {
+		return err
+	}
+	version, err := db.writer.number("PRAGMA user_version")
+	if err != nil {
+		return err
+	}
+	tables, err := db.writer.number("SELECT count(*) FROM sqlite_schema")
+	switch {
+	case err != nil:
+		return err
+	case id != applicationID && tables > 0:
+		return errors.New("this is a database of another program")
+	case version > schemaVersion:
+		return fmt.Errorf("a newer Countersign made it (format %d, this one knows %d): run that one, or restore a backup made by this one", version, schemaVersion)
+	}
+	if err := db.writer.script("PRAGMA journal_mode(WAL)"); err != nil || tables > 0 {
+		return err
+	}
+	return db.writer.script(fmt.Sprintf("BEGIN; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", schema, applicationID, schemaVersion))
+}
+
+func (db *database) close() error {
+	var errs []error
+	for len(db.readers) > 0 {
+		errs = append(errs, (<-db.readers).close())
+	}
+	for _, c := range []*conn{db.checkpoints, db.writer} {
+		if c != nil {
+			errs = append(errs, c.close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// createFile makes an empty file that only its owner can read, if there is none.
+func createFile(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), syncDirectory(filepath.Dir(path)))
+}
+
+// syncDirectory makes the names in a directory durable.
+func syncDirectory(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,225 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"countersign/otp"
+	"countersign/otp/seal"
+	"countersign/tms"
+	"countersign/tms/store"
+)
+
+// Store keeps users, tokens and the journal in one file. It is safe for
+// concurrent use. Open makes one.
+type Store struct {
+	options Options
+	lock    *os.File
+	keyring *seal.Keyring
+
+	// files is held for reading by whoever uses db from outside of the
+	// committer, and for writing when db is replaced.
+	files sync.RWMutex
+	db    *database // nil while recovery has none
+
+	cache     cache
+	overlay   overlay
+	queue     queue
+	committer committer
+	answers   chan answer
+	wal       wal
+	metrics   metrics
+	loads     chan *otp.Attempt
+	cold      chan struct{} // the cache is to be filled
+	foldDue   chan struct{}
+	unfolded  atomic.Int64 // records in the journal that a start would replay
+
+	failure  atomic.Pointer[error] // why the store is out of service
+	closing  atomic.Bool
+	sealing  sync.RWMutex // held for writing while the current data key changes
+	rotating sync.Mutex   // held by a rotation of the keys
+
+	stop       context.CancelFunc
+	background sync.WaitGroup
+	answering  sync.WaitGroup
+}
+
+var (
+	_ otp.TokenStore = (*Store)(nil)
+	_ tms.Store      = (*Store)(nil)
+)
+
+// Open opens the store, and makes an empty one if there is no file yet. The
+// journal that no fold has reached is replayed, so what comes back is ready. An
+// error wraps ErrLocked when another process has the store open, and
+// seal.ErrOpen when none of the KEKs fits.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := newStore(o)
+	if err := s.open(ctx); err != nil {
+		return nil, fmt.Errorf("opening token store %q: %w", o.Path, err)
+	}
+	return s, nil
+}
+
+func newStore(o Options) *Store {
+	if o.CacheUsers <= 0 {
+		o.CacheUsers = defaultCacheUsers
+	}
+	s := &Store{
+		options: o,
+		answers: make(chan answer, 2),
+		loads:   make(chan *otp.Attempt, maxLoads),
+		cold:    make(chan struct{}, 1),
+		foldDue: make(chan struct{}, 1),
+	}
+	s.cache.init(o.CacheUsers)
+	s.queue.init()
+	s.committer.init()
+	s.wal.init()
+	s.metrics.init(s)
+	return s
+}
+
+func (s *Store) open(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var err error
+	if s.lock, err = lockFile(s.options.Path); err != nil {
+		return err
+	}
+	if err = refuseRestoring(s.options.Path); err == nil {
+		err = s.openFile()
+	}
+	if err == nil {
+		err = s.metrics.register(s.options.Registerer)
+	}
+	if err != nil {
+		return errors.Join(err, s.release())
+	}
+	s.start()
+	return nil
+}
+
+func (s *Store) openFile() error {
+	var err error
+	if s.db, err = openDatabase(s.options.Path); err != nil {
+		return err
+	}
+	if err := s.openKeyring(); err != nil {
+		return err
+	}
+	return s.replay()
+}
+
+// openKeyring opens the data keys in the file, or makes a new file's first one.
+func (s *Store) openKeyring() error {
+	var sealed []byte
+	err := s.db.writer.query(readMeta, func(r row) error { sealed = r.blob(0); return nil }, metaKeyring)
+	if err != nil {
+		return err
+	}
+	if sealed != nil {
+		s.keyring, err = seal.OpenKeyring(sealed, s.options.KEKs, s.options.Rand)
+		return err
+	}
+	if len(s.options.KEKs) == 0 {
+		return errors.New("a new store needs a key-encryption key")
+	}
+	if s.keyring, err = seal.NewKeyring(s.options.Rand); err != nil {
+		return err
+	}
+	if sealed, err = s.keyring.Marshal(s.options.KEKs[0], s.options.Rand); err != nil {
+		return err
+	}
+	return s.db.writer.exec(writeMeta, metaKeyring, sealed)
+}
+
+// replay reads from the journal what no fold has reached.
+func (s *Store) replay() error {
+	w := s.db.writer
+	folded, err := w.number(readMeta, metaFolded)
+	if err != nil {
+		return err
+	}
+	last, err := w.number("SELECT max(batch) FROM journal")
+	if err != nil {
+		return err
+	}
+	s.overlay.reset()
+	s.committer.lastBatch = uint64(last)
+	s.unfolded.Store(0)
+	var changes []store.Change
+	one := func(_ uint32, record []byte) (err error) {
+		if changes, err = store.ParseChanges(changes[:0], record); err != nil {
+			return err
+		}
+		for _, c := range changes {
+			s.overlay.replay(c)
+		}
+		s.unfolded.Add(1)
+		return nil
+	}
+	return w.query("SELECT batch, records FROM journal WHERE batch > ? ORDER BY batch", func(r row) error {
+		if err := store.Records(r.blob(1), one); err != nil {
+			return fmt.Errorf("replaying batch %d of the journal: %w", r.integer(0), err)
+		}
+		return nil
+	}, folded)
+}
+
+// start starts the goroutines.
+func (s *Store) start() {
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	go s.commitLoop()
+	s.answering.Go(s.answerLoop)
+	for range loaders {
+		s.background.Go(func() { s.loadLoop(ctx) })
+	}
+	s.background.Go(func() { s.warmLoop(ctx) })
+	s.background.Go(func() { s.foldLoop(ctx) })
+	s.background.Go(func() { s.checkpointLoop(ctx) })
+	signal(s.cold)
+	if s.unfolded.Load() > foldRecords/10 {
+		signal(s.foldDue) // to have the memory of the overlay back
+	}
+}
+
+// Close decides and answers what is under way, folds the journal and leaves a
+// file without a log. Nothing is taken from its beginning on.
+func (s *Store) Close() error {
+	if s.closing.Swap(true) {
+		return nil
+	}
+	for s.queue.depth.Load() > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	s.stop()
+	s.background.Wait()
+	var err error
+	if s.failure.Load() == nil {
+		err = s.fold(context.Background())
+	}
+	close(s.committer.quit)
+	<-s.committer.gone
+	close(s.answers)
+	s.answering.Wait()
+	s.metrics.unregister(s.options.Registerer)
+	return errors.Join(err, s.release())
+}
+
+// release lets go of the files.
+func (s *Store) release() error {
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.close()) // SQLite checkpoints and removes the log
+		s.db = nil
+	}
+	return errors.Join(append(errs, s.lock.Close())...)
+}

@@ -1,0 +1,89 @@
+package embedded
+
+import (
+	"time"
+
+	"countersign/otp"
+	"countersign/tms"
+	"countersign/tms/store"
+)
+
+// Submit implements otp.TokenStore. With the account in the cache it decides
+// right here, in the caller's goroutine; else a loader does.
+func (s *Store) Submit(a *otp.Attempt) bool {
+	if !s.enter() {
+		return false
+	}
+	sh := s.cache.shard(a.User)
+	sh.mu.Lock()
+	p := sh.accounts[string(a.User)]
+	if p == nil && a.Preset == otp.Undecided { // a preset verdict needs no account
+		sh.mu.Unlock()
+		return s.later(a)
+	}
+	ok := s.decide(sh, p, a)
+	sh.mu.Unlock()
+	if !ok {
+		s.leave()
+		s.metrics.dropped(droppedFailed)
+	}
+	return ok
+}
+
+// enter takes a place among what is under way; leave gives it back when it does
+// not get as far as a batch.
+func (s *Store) enter() bool {
+	if !s.queue.enter() {
+		s.metrics.dropped(droppedFull)
+		return false
+	}
+	if s.closing.Load() {
+		s.leave()
+		return false
+	}
+	return true
+}
+
+func (s *Store) leave() { s.queue.depth.Add(-1) }
+
+// decide decides an attempt by an account, nil when there is no such user, and
+// puts the record into the next batch. The caller holds the lock of the shard, so
+// the records of an account stand in the order of the decisions. A batch refuses only when the store has
+// failed, and then the cache, with what the attempt changed there, is emptied
+// before anything else is decided.
+func (s *Store) decide(sh *shard, p *account, a *otp.Attempt) bool {
+	sh.changes = sh.changes[:0]
+	if p != nil {
+		p.unpack(&sh.account)
+	} else {
+		sh.account = otp.Account{Tokens: sh.account.Tokens[:0]}
+	}
+	a.Decide(&sh.account)
+	if changed := a.Decision.Changed; changed != 0 && p != nil {
+		sh.changes = p.apply(&sh.account, changed, sh.changes)
+		p.setEpoch(s.overlay.epoch.Load())
+	}
+	sh.record = store.AppendLogin(sh.record[:0], a, sh.changes)
+	return s.queue.append(sh.record, entry{attempt: a})
+}
+
+// AppendAccounting makes the record of an Accounting-Request durable and then
+// calls done, which must not block. nas is its name, source the address it came
+// from, attributes are as received (RFC 2866 section 3); nothing of them is kept.
+// It returns false, and never calls done, when the queue is full or the store is
+// not ready.
+func (s *Store) AppendAccounting(at time.Time, nas, source string, attributes []byte, done func(error)) bool {
+	if !s.enter() {
+		return false
+	}
+	r := store.Record{Event: tms.Event{
+		At: at, Kind: tms.AccountingEvent,
+		Accounting: tms.Accounting{AccountingNAS: nas, Source: source, Attributes: attributes},
+	}}
+	if !s.queue.append(store.AppendRecord(nil, &r), entry{done: done}) {
+		s.leave()
+		s.metrics.dropped(droppedFull)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,217 @@
+package embedded
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"countersign/otp"
+	"countersign/tms"
+	"countersign/tms/store"
+)
+
+const tokenColumns = 11
+
+// insertTokens adds so many tokens: the columns of appendToken each.
+func insertTokens(rows int) string {
+	return "INSERT INTO token (id, serial, user_id, type, algorithm, digits, period, t0, seed, disabled, created) VALUES " +
+		placeholders(tokenColumns, rows)
+}
+
+// tokenRecord is a token as an administrator changes it, with what the tables
+// add.
+type tokenRecord struct {
+	row    tokenRow
+	owner  int64  // id of the user, 0 if nobody has it
+	sealed []byte // the seed
+	tms.Token
+}
+
+// ChangeToken implements tms.Store. The function change must not block, nor call
+// the store.
+func (s *Store) ChangeToken(ctx context.Context, serial otp.Serial, act tms.Act, change func(*tms.Token) error) error {
+	return s.change(ctx, func() error {
+		before, err := s.readToken(serial)
+		if err != nil {
+			return fmt.Errorf("reading token %q: %w", serial, err)
+		}
+		after := before.Token
+		err = s.alone(before.User, func() error {
+			s.catchUp(before)
+			after = before.Token
+			if err := change(&after); err != nil {
+				return err
+			}
+			after.Serial = serial
+			if !after.Exists && !before.Exists {
+				return nil
+			}
+			if err := verifyToken(&after); after.Exists && err != nil {
+				return err
+			}
+			return s.transaction(func(w *conn) error { return s.replaceToken(w, before, &after, &act) })
+		})
+		if after.User != before.User {
+			s.forget(after.User)
+		}
+		return err
+	})
+}
+
+const selectToken = `SELECT t.id, t.serial, t.type, t.algorithm, t.digits, t.period, t.t0, t.seed, t.disabled, s.rev, s.state,
+	u.name, t.user_id, t.created FROM token t LEFT JOIN user u ON u.id = t.user_id LEFT JOIN state s ON s.token_id = t.id `
+
+// readToken reads a token for a change; of one that does not exist only the
+// serial is set.
+func (s *Store) readToken(serial otp.Serial) (*tokenRecord, error) {
+	t := &tokenRecord{}
+	t.Serial = serial
+	err := s.db.writer.query(selectToken+"WHERE t.serial = ?", t.read(s), string(serial))
+	return t, err
+}
+
+// read returns a function that takes a row of selectToken.
+func (t *tokenRecord) read(s *Store) func(row) error {
+	return func(r row) (err error) {
+		t.row, err = readToken(s.keyring, r)
+		t.owner, t.sealed = r.integer(12), r.blob(7)
+		t.Token = tms.Token{Exists: true, Token: t.row.Token, User: otp.UserName(r.text(11)), Created: time.Unix(r.integer(13), 0)}
+		return err
+	}
+}
+
+// catchUp takes the latest state from the overlay.
+func (s *Store) catchUp(t *tokenRecord) {
+	s.overlay.mu.Lock()
+	defer s.overlay.mu.Unlock()
+	s.overlay.latest(&t.row)
+	t.State = t.row.State
+}
+
+// replaceToken writes what became of a token, and the audit record.
+func (s *Store) replaceToken(w *conn, before *tokenRecord, after *tms.Token, act *tms.Act) error {
+	changes, err := s.writeToken(w, before, after, act)
+	if err != nil {
+		return fmt.Errorf("writing token %q: %w", after.Serial, err)
+	}
+	return s.writeAct(act, changes)
+}
+
+func (s *Store) writeToken(w *conn, before *tokenRecord, after *tms.Token, act *tms.Act) ([]store.Change, error) {
+	if !after.Exists {
+		if err := w.exec("DELETE FROM state WHERE token_id = ?", before.row.id); err != nil {
+			return nil, err
+		}
+		return nil, w.exec("DELETE FROM token WHERE id = ?", before.row.id)
+	}
+	owner, err := s.ownerOf(w, before, after)
+	if err != nil {
+		return nil, err
+	}
+	sealed := before.sealed
+	if !before.Exists || !after.Seed.Equal(before.Seed) {
+		if sealed, err = s.keyring.Seal(nil, after.Seed.Bytes(), seedContext(after.Serial)); err != nil {
+			return nil, err
+		}
+	}
+	id := before.row.id
+	if before.Exists {
+		err = w.exec("DELETE FROM token WHERE id = ?", id)
+	} else {
+		id, err = s.newIDs(metaTokens, 1)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := w.exec(insertTokens(1), appendTokenRow(nil, id, owner, after, sealed, act)...); err != nil {
+		return nil, err
+	}
+	if after.State == before.State {
+		return nil, nil
+	}
+	changes := []store.Change{{Token: id, Rev: before.row.rev + 1, State: after.State}}
+	return changes, foldInto(w, changes)
+}
+
+// ownerOf is the id of the user who shall have a token, and must be there and
+// have room for one more.
+func (s *Store) ownerOf(w *conn, before *tokenRecord, after *tms.Token) (int64, error) {
+	if after.User == "" || after.User == before.User {
+		return before.owner * int64(min(1, len(after.User))), nil
+	}
+	owner, err := w.number("SELECT id FROM user WHERE name = ?", string(after.User))
+	if err != nil {
+		return 0, err
+	}
+	if owner == 0 {
+		return 0, fmt.Errorf("user %q: %w", after.User, tms.ErrNotFound)
+	}
+	has, err := w.number("SELECT count(*) FROM token WHERE user_id = ?", owner)
+	if err == nil && has >= otp.MaxTokens {
+		err = invalid("user %q has %d tokens already, as many as one may have", after.User, has)
+	}
+	return owner, err
+}
+
+// appendTokenRow appends the columns of insertTokens.
+func appendTokenRow(args []driver.Value, id, owner int64, t *tms.Token, sealed []byte, act *tms.Act) []driver.Value {
+	return append(args, id, string(t.Serial), idOrNull(owner), int64(t.Type), int64(t.Algorithm), int64(t.Digits),
+		int64(t.Period), t.T0, sealed, asNumber(t.Disabled), instant(t.Created, act))
+}
+
+// Tokens implements tms.Store.
+func (s *Store) Tokens(ctx context.Context, f tms.Filter, each func(*tms.Token) error) error {
+	from, to := "", highest
+	if f.Serial != "" {
+		from, to = string(f.Serial), string(f.Serial)
+	}
+	return list(ctx, f.Limit, func() ([]tms.Token, error) {
+		tokens, err := s.readTokens(from, to, f.User)
+		if err != nil {
+			return nil, fmt.Errorf("listing tokens: %w", err)
+		}
+		if len(tokens) > 0 {
+			from = following(string(tokens[len(tokens)-1].Serial))
+		}
+		return tokens, nil
+	}, each)
+}
+
+// readTokens reads a page of tokens from one serial to another, those of a user
+// if one is named.
+func (s *Store) readTokens(from, to string, user otp.UserName) ([]tms.Token, error) {
+	where, args := "WHERE t.serial >= ? AND t.serial <= ? ", []driver.Value{from, to}
+	if user != "" {
+		where, args = where+"AND t.user_id = (SELECT id FROM user WHERE name = ?) ", append(args, string(user))
+	}
+	var tokens []tms.Token
+	err := s.read(func(c *conn) error {
+		var t tokenRecord
+		read := t.read(s)
+		return c.query(selectToken+where+"ORDER BY t.serial LIMIT ?", func(r row) error {
+			if err := read(r); err != nil {
+				return err
+			}
+			s.latest(&t)
+			tokens = append(tokens, t.Token)
+			return nil
+		}, append(args, int64(listPage))...)
+	})
+	return tokens, err
+}
+
+// latest takes the latest state of a token from the cache and the overlay.
+func (s *Store) latest(t *tokenRecord) {
+	sh := &s.cache.shards[s.cache.index(string(t.User))]
+	sh.mu.Lock()
+	if p := sh.accounts[string(t.User)]; p != nil {
+		p.each(func(c store.Change) {
+			if c.Token == t.row.id && c.Rev > t.row.rev {
+				t.row.rev, t.row.State = c.Rev, c.State
+			}
+		})
+	}
+	sh.mu.Unlock()
+	s.catchUp(t)
+}

@@ -1,0 +1,184 @@
+package embedded
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"countersign/otp"
+	"countersign/otp/seal"
+	"countersign/tms"
+)
+
+const userColumns = 5
+
+// insertUsers adds so many users: id, name, pin, disabled, created of each.
+func insertUsers(rows int) string {
+	return "INSERT INTO user (id, name, pin, disabled, created) VALUES " + placeholders(userColumns, rows)
+}
+
+// userRecord is a user as an administrator changes him, with what the table adds.
+type userRecord struct {
+	id     int64
+	sealed []byte // the PIN
+	tms.User
+}
+
+// ChangeUser implements tms.Store. The function change must not block, nor call
+// the store.
+func (s *Store) ChangeUser(ctx context.Context, name otp.UserName, act tms.Act, change func(*tms.User) error) error {
+	return s.change(ctx, func() error {
+		before, err := s.readUser(name)
+		if err != nil {
+			return fmt.Errorf("reading user %q: %w", name, err)
+		}
+		after := before.User
+		if err := change(&after); err != nil {
+			return err
+		}
+		after.Name = name
+		if !after.Exists && !before.Exists {
+			return nil
+		}
+		if err := verifyUser(&after); err != nil {
+			return err
+		}
+		defer s.forget(name)
+		return s.transaction(func(w *conn) error {
+			if err := s.writeUser(w, before, &after, &act); err != nil {
+				return fmt.Errorf("writing user %q: %w", name, err)
+			}
+			return s.writeAct(&act, nil)
+		})
+	})
+}
+
+// readUser reads a user for a change; of one who does not exist only the name is
+// set.
+func (s *Store) readUser(name otp.UserName) (*userRecord, error) {
+	u := &userRecord{User: tms.User{Name: name}}
+	err := s.db.writer.query("SELECT id, pin, disabled, created FROM user WHERE name = ?", func(r row) error {
+		u.Exists, u.id, u.sealed = true, r.integer(0), r.blob(1)
+		u.Disabled, u.Created = r.integer(2) != 0, time.Unix(r.integer(3), 0)
+		pin, err := openPIN(s.keyring, u.sealed, name)
+		u.PIN = otp.NewPIN(pin)
+		return err
+	}, string(name))
+	if err != nil || !u.Exists {
+		return u, err
+	}
+	err = s.db.writer.query("SELECT serial FROM token WHERE user_id = ? ORDER BY id", func(r row) error {
+		u.Tokens = append(u.Tokens, otp.Serial(r.text(0)))
+		return nil
+	}, u.id)
+	return u, err
+}
+
+// writeUser writes what became of a user.
+func (s *Store) writeUser(w *conn, before *userRecord, after *tms.User, act *tms.Act) error {
+	if !after.Exists {
+		if err := w.exec("UPDATE token SET user_id = NULL WHERE user_id = ?", before.id); err != nil {
+			return err
+		}
+		return w.exec("DELETE FROM user WHERE id = ?", before.id)
+	}
+	sealed := before.sealed
+	if !before.Exists || !after.PIN.Equal(before.PIN) {
+		var err error
+		if sealed, err = sealPIN(s.keyring, after); err != nil {
+			return err
+		}
+	}
+	if before.Exists {
+		return w.exec("UPDATE user SET pin = ?, disabled = ?, created = ? WHERE id = ?",
+			blobOrNull(sealed), asNumber(after.Disabled), instant(after.Created, act), before.id)
+	}
+	id, err := s.newIDs(metaUsers, 1)
+	if err != nil {
+		return err
+	}
+	return w.exec(insertUsers(1), appendUser(nil, id, after, sealed, act)...)
+}
+
+// appendUser appends the columns of insertUsers.
+func appendUser(args []driver.Value, id int64, u *tms.User, sealed []byte, act *tms.Act) []driver.Value {
+	return append(args, id, string(u.Name), blobOrNull(sealed), asNumber(u.Disabled), instant(u.Created, act))
+}
+
+// sealPIN seals a user's PIN; none is none.
+func sealPIN(keyring *seal.Keyring, u *tms.User) ([]byte, error) {
+	if u.PIN.IsZero() {
+		return nil, nil
+	}
+	return keyring.Seal(nil, u.PIN.Bytes(), pinContext(u.Name))
+}
+
+const selectUsers = `SELECT u.name, u.pin, u.disabled, u.created, t.serial
+	FROM (SELECT * FROM user WHERE name >= ? AND name <= ? ORDER BY name LIMIT ?) u
+	LEFT JOIN token t ON t.user_id = u.id ORDER BY u.name, t.id`
+
+// Users implements tms.Store.
+func (s *Store) Users(ctx context.Context, f tms.Filter, each func(*tms.User) error) error {
+	from, to, err := s.userRange(f)
+	if err != nil {
+		return fmt.Errorf("listing users: %w", err)
+	}
+	return list(ctx, f.Limit, func() ([]tms.User, error) {
+		users, err := s.readUsers(from, to)
+		if err != nil {
+			return nil, fmt.Errorf("listing users: %w", err)
+		}
+		if len(users) > 0 {
+			from = following(string(users[len(users)-1].Name))
+		}
+		return users, nil
+	}, each)
+}
+
+// userRange returns from which name to which a filter wants users.
+func (s *Store) userRange(f tms.Filter) (from, to string, err error) {
+	name := string(f.User)
+	if f.Serial != "" {
+		holder := ""
+		err = s.read(func(c *conn) error {
+			return c.query("SELECT u.name FROM token t JOIN user u ON u.id = t.user_id WHERE t.serial = ?", func(r row) error {
+				holder = r.text(0)
+				return nil
+			}, string(f.Serial))
+		})
+		if holder == "" || name != "" && name != holder {
+			return highest, "", err // nobody
+		}
+		name = holder
+	}
+	if name == "" {
+		return "", highest, err
+	}
+	return name, name, err
+}
+
+// readUsers reads a page of users from one name to another.
+func (s *Store) readUsers(from, to string) ([]tms.User, error) {
+	var users []tms.User
+	err := s.read(func(c *conn) error {
+		return c.query(selectUsers, func(r row) error {
+			name := otp.UserName(r.text(0))
+			if len(users) == 0 || users[len(users)-1].Name != name {
+				pin, err := openPIN(s.keyring, r.blob(1), name)
+				if err != nil {
+					return err
+				}
+				users = append(users, tms.User{
+					Exists: true, Name: name, PIN: otp.NewPIN(pin), Disabled: r.integer(2) != 0, Created: time.Unix(r.integer(3), 0),
+				})
+			}
+			if serial := r.text(4); serial != "" {
+				u := &users[len(users)-1]
+				u.Tokens = append(u.Tokens, otp.Serial(serial))
+			}
+			return nil
+		}, from, to, int64(listPage))
+	})
+	return users, err
+}

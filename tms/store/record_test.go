@@ -1,0 +1,234 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"countersign/otp"
+	"countersign/otp/oath"
+	"countersign/tms"
+)
+
+var at = time.Unix(1_800_000_000, 123_456_789)
+
+// everything is one record of each kind, with every field set.
+var everything = []Record{
+	{
+		Event: tms.Event{At: at, Kind: tms.LoginEvent, Login: tms.Login{
+			User: "alice", NAS: "ras-gateway", Station: strings.Repeat("\xff\x00", 126), Method: otp.MSCHAPv2,
+			Decision: otp.Decision{Verdict: otp.Locked, Serial: "T1", Offset: -19, Repeated: true, LockedNow: true},
+		}},
+		Changes: []Change{
+			{Token: 1, Rev: 1, State: otp.State{Counter: 60_000_000, Drift: -3}},
+			{Token: math.MaxInt64, Rev: math.MaxUint64, State: full},
+		},
+	},
+	{Event: tms.Event{At: at, Kind: tms.ActEvent, Act: tms.Act{
+		At: at, Actor: "root@cli", Verb: "token.unlock", Object: "T1", Detail: "because",
+	}}, Changes: []Change{{Token: 7, Rev: 2}}},
+	{Event: tms.Event{At: at, Kind: tms.AccountingEvent, Accounting: tms.Accounting{
+		AccountingNAS: "ras", Source: "[2001:db8::1]:1646", Attributes: bytes.Repeat([]byte{40, 6, 0, 0, 0, 1}, 600),
+	}}},
+}
+
+// full is a state with every field set to its extreme.
+var full = otp.State{
+	Counter: math.MaxUint64, Drift: math.MinInt32, Failures: math.MaxUint16, MustResync: true,
+	LockedUntil: math.MaxInt64, ResyncFactor: math.MaxUint64, ResyncUntil: math.MinInt64,
+}
+
+func TestRecordsKeepEverything(t *testing.T) {
+	for _, want := range everything {
+		b := AppendRecord(nil, &want)
+		got, err := ParseRecord(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !got.Event.At.Equal(want.Event.At) {
+			t.Errorf("at %v, want %v", got.Event.At, want.Event.At)
+		}
+		if !reflect.DeepEqual(normal(got), normal(want)) {
+			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+		changes, err := ParseChanges(nil, b)
+		if err != nil || !reflect.DeepEqual(changes, want.Changes) {
+			t.Errorf("changes %+v, error %v, want %+v", changes, err, want.Changes)
+		}
+	}
+}
+
+// normal takes out of a record what reflect.DeepEqual is too strict about.
+func normal(r Record) Record {
+	r.Event.At = r.Event.At.UTC()
+	if !r.Event.Act.At.IsZero() {
+		r.Event.Act.At = r.Event.Act.At.UTC()
+	}
+	if len(r.Event.Attributes) == 0 {
+		r.Event.Attributes = nil
+	}
+	return r
+}
+
+func TestAppendLoginIsAppendRecord(t *testing.T) {
+	e := &everything[0].Event
+	a := &otp.Attempt{
+		At: e.At, User: []byte(e.User), NAS: e.NAS, Station: []byte(e.Station), Method: e.Method, Decision: e.Decision,
+	}
+	got, want := AppendLogin(nil, a, everything[0].Changes), AppendRecord(nil, &everything[0])
+	if !bytes.Equal(got, want) {
+		t.Errorf("got  %x\nwant %x", got, want)
+	}
+}
+
+func TestDamageIsNoticed(t *testing.T) {
+	for _, r := range everything {
+		b := AppendRecord(nil, &r)
+		for n := range len(b) {
+			if _, err := ParseRecord(b[:n]); !errors.Is(err, errRecord) {
+				t.Fatalf("cut off after %d of %d bytes: error %v", n, len(b), err)
+			}
+		}
+		if _, err := ParseRecord(append(b, 0)); !errors.Is(err, errRecord) {
+			t.Errorf("one byte more: error %v", err)
+		}
+	}
+	for _, b := range [][]byte{nil, {1 << 5, 0}, {0xff, 0}, {flagFailures, 0, 0xff, 0xff, 0x04}, {flagDrift, 0, 0xff, 0xff, 0xff, 0xff, 0x7f}} {
+		if s, err := ParseState(b); err == nil {
+			t.Errorf("state %x is taken for %+v", b, s)
+		}
+	}
+}
+
+func TestStateKeepsEverything(t *testing.T) {
+	for _, want := range []otp.State{{}, full, {Counter: 60_000_000}, {Failures: 1}, {ResyncFactor: 1}, {ResyncUntil: 1}, {LockedUntil: 1}, {MustResync: true}, {Drift: 1}} {
+		got, err := ParseState(AppendState(nil, &want))
+		if err != nil || got != want {
+			t.Errorf("got %+v, error %v, want %+v", got, err, want)
+		}
+	}
+	if n := len(AppendState(nil, &otp.State{Counter: 60_000_000, Drift: 1})); n != 6 {
+		t.Errorf("the state of a clock token takes %d bytes, want 6", n)
+	}
+}
+
+func TestBatchKeepsRecordsInOrder(t *testing.T) {
+	batch := BeginBatch(nil)
+	for i := range everything {
+		batch = AppendToBatch(batch, AppendRecord(nil, &everything[i]))
+	}
+	n := uint32(0)
+	err := Records(batch, func(index uint32, record []byte) error {
+		if index != n || !bytes.Equal(record, AppendRecord(nil, &everything[n])) {
+			t.Errorf("record %d comes as number %d: %x", n, index, record)
+		}
+		n++
+		return nil
+	})
+	if err != nil || int(n) != len(everything) {
+		t.Errorf("%d records, error %v", n, err)
+	}
+	ignore := func(uint32, []byte) error { return nil }
+	for _, damaged := range [][]byte{nil, {0}, {2}, batch[:len(batch)-1], {version, 0xff}} {
+		if err := Records(damaged, ignore); !errors.Is(err, errRecord) {
+			t.Errorf("batch of %d bytes: error %v", len(damaged), err)
+		}
+	}
+	stop := errors.New("stop")
+	if err := Records(batch, func(uint32, []byte) error { return stop }); err != stop {
+		t.Errorf("error %v, want that of the callback", err)
+	}
+}
+
+// TestStoredNumbers holds the types whose numbers are in every journal to growing
+// at their ends.
+func TestStoredNumbers(t *testing.T) {
+	for word, number := range map[string]otp.Verdict{
+		"undecided": 0, "accepted": 1, "unknown_user": 2, "user_disabled": 3, "no_token": 4, "wrong_pin": 5, "wrong_code": 6,
+		"wrong_passcode": 7, "replayed": 8, "next_code": 9, "locked": 10, "throttled": 11, "no_credentials": 12, "unreadable": 13,
+	} {
+		if number.String() != word {
+			t.Errorf("verdict %d is %v, was %s", number, number, word)
+		}
+	}
+	for word, number := range map[string]otp.Method{"pap": 0, "chap": 1, "mschap": 2, "mschapv2": 3, "none": 4} {
+		if number.String() != word {
+			t.Errorf("method %d is %v, was %s", number, number, word)
+		}
+	}
+	for word, number := range map[string]otp.TokenType{"totp": 0, "hotp": 1, "mobilepass": 2} {
+		if number.String() != word {
+			t.Errorf("token type %d is %v, was %s", number, number, word)
+		}
+	}
+	for word, number := range map[string]oath.Algorithm{"sha1": 0, "sha256": 1, "sha512": 2} {
+		if number.String() != word {
+			t.Errorf("algorithm %d is %v, was %s", number, number, word)
+		}
+	}
+	if tms.LoginEvent != 1 || tms.ActEvent != 2 || tms.AccountingEvent != 3 {
+		t.Error("the kinds of events have other numbers")
+	}
+}
+
+func TestSelects(t *testing.T) {
+	login := &tms.Event{Kind: tms.LoginEvent, Login: tms.Login{User: "alice", Decision: otp.Decision{Serial: "T1"}}}
+	user := &tms.Event{Kind: tms.ActEvent, Act: tms.Act{Object: "alice"}}
+	token := &tms.Event{Kind: tms.ActEvent, Act: tms.Act{Object: "T1"}}
+	accounting := &tms.Event{Kind: tms.AccountingEvent}
+	for _, test := range []struct {
+		filter tms.Filter
+		want   [4]bool // login, user, token, accounting
+	}{
+		{tms.Filter{}, [4]bool{true, true, true, true}},
+		{tms.Filter{User: "alice"}, [4]bool{true, true, false, false}},
+		{tms.Filter{User: "ali"}, [4]bool{}},
+		{tms.Filter{Serial: "T1"}, [4]bool{true, false, true, false}},
+		{tms.Filter{User: "alice", Serial: "T1"}, [4]bool{true, false, false, false}},
+		{tms.Filter{User: "alice", Serial: "T2"}, [4]bool{}},
+	} {
+		for i, e := range []*tms.Event{login, user, token, accounting} {
+			if got := Selects(&test.filter, e); got != test.want[i] {
+				t.Errorf("%+v of event %d: %v", test.filter, i, got)
+			}
+		}
+	}
+}
+
+func TestAppendLoginDoesNotAllocate(t *testing.T) {
+	a := &otp.Attempt{At: at, User: []byte("alice"), NAS: "ras", Station: []byte("station"), Decision: otp.Decision{Verdict: otp.Accepted, Serial: "T1"}}
+	dst, changes := make([]byte, 0, 256), []Change{{Token: 1, Rev: 2, State: otp.State{Counter: 3}}}
+	if n := testing.AllocsPerRun(100, func() { AppendLogin(dst, a, changes) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkAppendLogin(b *testing.B) {
+	a := &otp.Attempt{
+		At: at, User: []byte("alice.liddell"), NAS: "ras-gateway", Station: []byte("00-11-22-33-44-55"),
+		Decision: otp.Decision{Verdict: otp.Accepted, Serial: "4F214C507612A26A"},
+	}
+	changes := []Change{{Token: 123456, Rev: 200, State: otp.State{Counter: 60_000_000, Drift: 1}}}
+	var dst []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		dst = AppendLogin(dst[:0], a, changes)
+	}
+	b.ReportMetric(float64(len(dst)), "bytes/login")
+}
+
+func BenchmarkParseChanges(b *testing.B) {
+	record := AppendRecord(nil, &everything[0])
+	var changes []Change
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if changes, err = ParseChanges(changes[:0], record); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,15 @@
+// Package storetest is the suite that every engine of a token store must pass. It
+// drives the engine through a real otp.Verifier, as the server does, and holds it
+// to the laws of the house:
+//
+//   - burn before accept: whatever was answered is still so after the process was
+//     killed in the midst of load;
+//   - exactly once: of a hundred attempts with one code one is accepted;
+//   - an administrator's change acts on the state the last login left, and the
+//     next login sees it;
+//   - every login, act and accounting record is in the journal, whole;
+//   - memory is bounded: a store that is not answered takes no more.
+//
+// An engine's test calls Run, and Main from its TestMain, because for the crashes
+// the suite starts its own test binary once more as the process that is killed.
+package storetest

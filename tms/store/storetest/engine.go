@@ -1,0 +1,71 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"countersign/otp"
+	"countersign/tms"
+)
+
+// Store is what an engine offers.
+type Store interface {
+	otp.TokenStore
+	tms.Store
+	AppendAccounting(at time.Time, nas, source string, attributes []byte, done func(error)) bool
+	RememberMessageAuthenticator(ctx context.Context, nas string) error
+	MessageAuthenticatorSeen(ctx context.Context) ([]string, error)
+	Ready() error
+	Close() error
+}
+
+// Engine opens stores of one kind.
+type Engine struct {
+	// Place makes room for a new store, until the end of the test, and names it.
+	Place func(testing.TB) string
+	// Open opens the store at a place; the first time it is empty. Another
+	// process may do that too, when this one has closed it or is gone.
+	Open func(place string) (Store, error)
+}
+
+// Run runs the whole suite.
+func Run(t *testing.T, e Engine) {
+	for _, test := range []struct {
+		name string
+		run  func(*world)
+	}{
+		{"OneCodeOnce", oneCodeOnce},
+		{"OneCodeOnceOfAClockToken", oneCodeOnceOfAClockToken},
+		{"ManyUsersAtOnce", manyUsersAtOnce},
+		{"ReopenKeepsStates", reopenKeepsStates},
+		{"KillKeepsWhatWasAnswered", killKeepsWhatWasAnswered},
+		{"UnknownUserIsRecorded", unknownUserIsRecorded},
+		{"PresetVerdictIsRecorded", presetVerdictIsRecorded},
+		{"SeveralTokens", severalTokens},
+		{"NextLoginSeesChangeOfUser", nextLoginSeesChangeOfUser},
+		{"NextLoginSeesChangeOfToken", nextLoginSeesChangeOfToken},
+		{"NextLoginSeesAssignment", nextLoginSeesAssignment},
+		{"ChangesAgainstLogins", changesAgainstLogins},
+		{"FailedChangeWritesNothing", failedChangeWritesNothing},
+		{"ActIsRecorded", actIsRecorded},
+		{"RefusedAssignments", refusedAssignments},
+		{"RemovedUser", removedUser},
+		{"RemovedTokenStartsAnew", removedTokenStartsAnew},
+		{"EventsAreWholeAndInOrder", eventsAreWholeAndInOrder},
+		{"EventsByFilter", eventsByFilter},
+		{"AccountingIsDurable", accountingIsDurable},
+		{"QueueIsBounded", queueIsBounded},
+		{"Import", importRows},
+		{"ImportStopsAtDouble", importStopsAtDouble},
+		{"Listings", listings},
+		{"MessageAuthenticatorSeen", messageAuthenticatorSeen},
+		{"ClosedStoreTakesNothing", closedStoreTakesNothing},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, e)
+			test.run(w)
+			w.close()
+		})
+	}
+}

@@ -1,0 +1,173 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"sync"
+
+	"countersign/otp"
+	"countersign/tms"
+)
+
+// everyByte are all bytes: what a NAS may send in an attribute.
+var everyByte = func() (all []byte) {
+	for i := range 253 {
+		all = append(all, byte(i))
+	}
+	return all
+}()
+
+func eventsAreWholeAndInOrder(w *world) {
+	token := hotp("T1")
+	w.addUser("alice", token)
+	a := attempt("alice", pin+code(token, 2))
+	a.Station, a.NAS, a.Method = everyByte, strings.Repeat("n", 300), otp.PAP
+	if _, err := w.verifier.Verify(w.Context(), a); err != nil {
+		w.Fatal(err)
+	}
+	w.changeUser("alice", func(u *tms.User) { u.Disabled = true })
+	w.expect(otp.UserDisabled, "alice", pin+code(token, 3))
+	for range 2 {
+		events := w.events(tms.Filter{})
+		var kinds []tms.EventKind
+		for i, e := range events {
+			kinds = append(kinds, e.Kind)
+			if !e.At.Equal(noon) || e.ID == (otp.EventID{}) || i > 0 && !older(e.ID, events[i-1].ID) {
+				w.Errorf("event %d: at %v, id %v", i, e.At, e.ID)
+			}
+		}
+		want := []tms.EventKind{tms.LoginEvent, tms.ActEvent, tms.LoginEvent, tms.ActEvent, tms.ActEvent}
+		if !reflect.DeepEqual(kinds, want) {
+			w.Fatalf("kinds %v, want %v", kinds, want)
+		}
+		login := tms.Login{User: "alice", NAS: a.NAS, Station: string(everyByte), Method: otp.PAP, Decision: otp.Decision{
+			Verdict: otp.Accepted, Serial: "T1", Offset: 2,
+		}}
+		if events[2].Login != login || events[2].ID != a.Event {
+			w.Errorf("login %+v of event %v, want %+v of %v", events[2].Login, events[2].ID, login, a.Event)
+		}
+		added := act("user.add", "alice")
+		if got := events[4].Act; !got.At.Equal(added.At) || got.Actor != added.Actor || got.Verb != added.Verb || got.Object != added.Object || got.Detail != added.Detail {
+			w.Errorf("act %+v, want %+v", got, added)
+		}
+		w.reopen()
+	}
+}
+
+func older(a, b otp.EventID) bool {
+	return a.Batch < b.Batch || a.Batch == b.Batch && a.Index < b.Index
+}
+
+func eventsByFilter(w *world) {
+	alice, bob := hotp("T1"), hotp("T11")
+	w.addUser("alice", alice)
+	w.addUser("alice2", bob)
+	for n := range uint64(30) {
+		w.expect(otp.Accepted, "alice", pin+code(alice, n))
+		w.expect(otp.Accepted, "alice2", pin+code(bob, n))
+	}
+	for _, test := range []struct {
+		filter tms.Filter
+		want   int
+	}{
+		{tms.Filter{}, 64},
+		{tms.Filter{User: "alice"}, 31},
+		{tms.Filter{Serial: "T1"}, 31},
+		{tms.Filter{User: "alice", Serial: "T1"}, 30},
+		{tms.Filter{User: "alice", Serial: "T11"}, 0},
+		{tms.Filter{User: "nobody"}, 0},
+		{tms.Filter{Limit: 7}, 7},
+		{tms.Filter{User: "alice2", Limit: 1}, 1},
+	} {
+		if n := len(w.events(test.filter)); n != test.want {
+			w.Errorf("%+v: %d events, want %d", test.filter, n, test.want)
+		}
+	}
+}
+
+func accountingIsDurable(w *world) {
+	const records = 500
+	var done sync.WaitGroup
+	for i := range records {
+		done.Add(1)
+		attributes := append([]byte(fmt.Sprint("record ", i, " ")), everyByte...)
+		taken := w.store.AppendAccounting(noon, "ras-gateway", "192.0.2.1:1646", attributes, func(err error) {
+			defer done.Done()
+			if err != nil {
+				w.Error(err)
+			}
+		})
+		if !taken {
+			w.Fatalf("record %d was not taken", i)
+		}
+		clear(attributes) // the store must not have kept them
+	}
+	done.Wait()
+	w.reopen()
+	events := w.events(tms.Filter{})
+	if len(events) != records {
+		w.Fatalf("%d events, want %d", len(events), records)
+	}
+	for i, e := range events {
+		want := append([]byte(fmt.Sprint("record ", records-1-i, " ")), everyByte...)
+		if e.Kind != tms.AccountingEvent || e.AccountingNAS != "ras-gateway" || e.Source != "192.0.2.1:1646" || !bytes.Equal(e.Attributes, want) {
+			w.Fatalf("event %d: %+v", i, e)
+		}
+	}
+}
+
+// holdUp is a waiter who does not return until told to.
+type holdUp struct {
+	release chan struct{}
+	told    sync.WaitGroup
+}
+
+func (h *holdUp) Decided(*otp.Attempt, error) {
+	<-h.release
+	h.told.Done()
+}
+
+// queueIsBounded lets nobody take an answer: then the store has to refuse before
+// its memory is full, and to answer all that it did take.
+func queueIsBounded(w *world) {
+	token := hotp("T1")
+	w.addUser("alice", token)
+	w.expect(otp.Accepted, "alice", pin+code(token, 0))
+	h := &holdUp{release: make(chan struct{})}
+	verifier := otp.NewVerifier(w.store, otp.DefaultPolicy())
+	taken, limit := 0, 1_000_000
+	for ; taken < limit; taken++ {
+		a := attempt("alice", pin+code(token, 0))
+		a.Waiter = h
+		h.told.Add(1)
+		if !verifier.Submit(a) {
+			h.told.Done()
+			break
+		}
+	}
+	if taken == limit {
+		w.Errorf("%d logins were taken, and not one answered", taken)
+	}
+	close(h.release)
+	h.told.Wait()
+	w.expect(otp.Accepted, "alice", pin+code(token, 1))
+	if n := len(w.events(tms.Filter{User: "alice"})); n != taken+3 {
+		w.Errorf("%d events of %d logins", n, taken+3)
+	}
+}
+
+func messageAuthenticatorSeen(w *world) {
+	if seen, err := w.store.MessageAuthenticatorSeen(w.Context()); err != nil || len(seen) != 0 {
+		w.Errorf("seen %q, error %v, want none", seen, err)
+	}
+	for _, nas := range []string{"b", "a", "b"} {
+		w.must(w.store.RememberMessageAuthenticator(context.Background(), nas))
+	}
+	w.reopen()
+	if seen, err := w.store.MessageAuthenticatorSeen(w.Context()); err != nil || !reflect.DeepEqual(seen, []string{"a", "b"}) {
+		w.Errorf("seen %q, error %v, want a and b", seen, err)
+	}
+}

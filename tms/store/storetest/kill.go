@@ -1,0 +1,161 @@
+package storetest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"countersign/otp"
+	"countersign/tms"
+)
+
+// placeVariable names the place to a child process.
+const placeVariable = "STORETEST_PLACE"
+
+// Main is the TestMain of an engine's package. In a child process it opens a
+// store and logs users in until it is killed.
+func Main(m *testing.M, open func(place string) (Store, error)) int {
+	place := os.Getenv(placeVariable)
+	if place == "" {
+		return m.Run()
+	}
+	s, err := open(place)
+	if err != nil {
+		fmt.Println("failed:", err)
+		return 1
+	}
+	victim(s)
+	return 0
+}
+
+const (
+	killUsers  = 64
+	killRounds = 8 // how often a process is killed over the same store
+)
+
+// victim logs every user in with one code after the other, keeps accounts, and
+// says on standard output what was answered: "accepted USER COUNTER" or
+// "accounted RECORD", a line each, written at once.
+func victim(s Store) {
+	verifier := otp.NewVerifier(s, otp.DefaultPolicy())
+	var mu sync.Mutex
+	say := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(os.Stdout, format+"\n", args...)
+	}
+	for i := range killUsers {
+		name, token := fmt.Sprint("user", i), hotp(fmt.Sprint("T", i))
+		go func() {
+			for counter := next(s, token.Serial); ; counter++ {
+				verdict, err := verifier.Verify(context.Background(), attempt(name, pin+code(token, counter)))
+				if err != nil || verdict != otp.Accepted {
+					say("failed: %s at %d: %v %v", name, counter, verdict, err)
+				}
+				say("accepted %d %d", i, counter)
+			}
+		}()
+	}
+	for n := 0; ; n++ {
+		record := fmt.Sprint(os.Getpid(), "-", n)
+		done := make(chan error, 1)
+		if s.AppendAccounting(noon, "ras", "192.0.2.1", []byte(record), func(err error) { done <- err }) && <-done == nil {
+			say("accounted %s", record)
+		}
+	}
+}
+
+// next is the lowest counter of a token that is not used.
+func next(s Store, serial otp.Serial) (counter uint64) {
+	_ = s.Tokens(context.Background(), tms.Filter{Serial: serial}, func(t *tms.Token) error {
+		counter = t.State.Counter
+		return nil
+	})
+	return counter
+}
+
+// answered is what a victim said.
+type answered struct {
+	accepted [killUsers]uint64 // the lowest counter not accepted
+	records  map[string]bool
+}
+
+func killKeepsWhatWasAnswered(w *world) {
+	for i := range killUsers {
+		w.addUser(fmt.Sprint("user", i), hotp(fmt.Sprint("T", i)))
+	}
+	said := answered{records: map[string]bool{}}
+	for range killRounds {
+		w.close()
+		w.kill(&said, 200+rand.IntN(2000))
+		w.open()
+		for i := range killUsers {
+			name, token := fmt.Sprint("user", i), hotp(fmt.Sprint("T", i))
+			counter := w.token(token.Serial).State.Counter
+			if n := said.accepted[i]; counter < n || counter > n+1 {
+				w.Errorf("%s: counter %d after %d was accepted", token.Serial, counter, n-1)
+			}
+			for back := range min(3, said.accepted[i]) {
+				if used := said.accepted[i] - 1 - back; w.login(name, pin+code(token, used)) == otp.Accepted {
+					w.Errorf("%s: code %d was accepted again", token.Serial, used)
+				}
+			}
+			w.expect(otp.Accepted, name, pin+code(token, counter))
+			said.accepted[i] = counter + 1
+		}
+	}
+	for _, e := range w.events(tms.Filter{}) {
+		delete(said.records, string(e.Attributes))
+	}
+	if n := len(said.records); n > 0 {
+		w.Errorf("%d accounting records that were answered are lost", n)
+	}
+}
+
+// kill starts a victim and kills it after so many answers. What it said in the
+// meantime counts as well.
+func (w *world) kill(said *answered, after int) {
+	w.Helper()
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), placeVariable+"="+w.place)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	w.must(err)
+	w.must(child.Start())
+	in := bufio.NewReader(out)
+	for n := 0; ; n++ {
+		if n == after {
+			w.must(child.Process.Kill())
+		}
+		line, err := in.ReadString('\n')
+		if err != nil {
+			if err != io.EOF {
+				w.Error(err)
+			}
+			break // a line cut short does not count
+		}
+		said.hear(w, strings.TrimSuffix(line, "\n"))
+	}
+	_ = child.Wait() // killed
+}
+
+func (a *answered) hear(w *world, line string) {
+	w.Helper()
+	var user int
+	var counter uint64
+	var record string
+	if n, _ := fmt.Sscanf(line, "accepted %d %d", &user, &counter); n == 2 {
+		a.accepted[user] = counter + 1
+	} else if n, _ := fmt.Sscanf(line, "accounted %s", &record); n == 1 {
+		a.records[record] = true
+	} else {
+		w.Errorf("the victim said %q", line)
+	}
+}
