@@ -1,0 +1,97 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"countersign/tms/console"
+)
+
+// jsonFlag adds --json to a command that lists.
+func (a *app) jsonFlag(c *cobra.Command) *cobra.Command {
+	c.Flags().BoolVar(&a.json, "json", false, "print JSON, one object a line")
+	return c
+}
+
+// table prints items in columns, or as JSON lines under --json.
+type table struct {
+	app     *app
+	columns *tabwriter.Writer
+}
+
+func (a *app) newTable(heading ...string) *table {
+	t := &table{app: a, columns: tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)}
+	if !a.json {
+		t.row(heading...)
+	}
+	return t
+}
+
+// add prints an item: its JSON form, or the cells of its row.
+func (t *table) add(item any, cells ...string) error {
+	if t.app.json {
+		return json.NewEncoder(t.app.out).Encode(item)
+	}
+	t.row(cells...)
+	return nil
+}
+
+func (t *table) row(cells ...string) {
+	for i, cell := range cells {
+		if cell == "" {
+			cells[i] = "-"
+		}
+	}
+	fmt.Fprintln(t.columns, strings.Join(cells, "\t"))
+}
+
+func (t *table) flush() error { return t.columns.Flush() }
+
+// say prints a sentence that is left out under --json.
+func (a *app) say(format string, args ...any) {
+	if !a.json {
+		fmt.Fprintf(a.out, format+"\n", args...)
+	}
+}
+
+// result prints the record an act left behind, under --json only.
+func (a *app) result(v any) error {
+	if !a.json {
+		return nil
+	}
+	return json.NewEncoder(a.out).Encode(v)
+}
+
+// showProgress shows on a terminal how far a long act is.
+func (a *app) showProgress(p console.Progress) {
+	f, ok := a.err.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return
+	}
+	if p.Total == 0 {
+		fmt.Fprintf(f, "\r%d", p.Done)
+		return
+	}
+	const width = 40
+	full := int(width * p.Done / p.Total)
+	fmt.Fprintf(f, "\r[%s%s] %3d %%", strings.Repeat("#", full), strings.Repeat(" ", width-full), 100*p.Done/p.Total)
+	if p.Done >= p.Total {
+		fmt.Fprintln(f)
+	}
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") }

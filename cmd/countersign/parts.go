@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/conf"
+	"countersign/otp"
+	"countersign/otp/seal"
+	"countersign/radiusd"
+	"countersign/radiusd/packet"
+	"countersign/tms"
+	"countersign/tms/store/embedded"
+)
+
+// parts are the parts that the server and the commands that work without one
+// have in common.
+type parts struct {
+	cfg     atomic.Pointer[conf.Config] // replaced by a reload
+	store   *embedded.Store
+	service *tms.Service
+}
+
+func storePath(cfg *conf.Config) string { return filepath.Join(cfg.DataDir, "countersign.db") }
+
+// credentials is where systemd puts what LoadCredential= names.
+func credentials() string { return os.Getenv("CREDENTIALS_DIRECTORY") }
+
+// openParts opens the store and builds the service over it.
+func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logger, registry prometheus.Registerer) (*parts, error) {
+	options, err := a.storeOptions(cfg, logger, registry)
+	if err != nil {
+		return nil, err
+	}
+	store, err := embedded.Open(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	p := &parts{store: store}
+	p.cfg.Store(cfg)
+	p.service = tms.NewService(tms.Options{
+		Store:        store,
+		Keeper:       &keeper{app: a, parts: p},
+		Clock:        a.clock,
+		Rand:         a.rand,
+		Policy:       func() otp.Policy { return policy(p.cfg.Load().Login) },
+		MinPINLength: func() int { return p.cfg.Load().Login.MinPINLength },
+	})
+	return p, nil
+}
+
+// storeOptions are the options of the store, with the keys read.
+func (a *app) storeOptions(cfg *conf.Config, logger *slog.Logger, registry prometheus.Registerer) (embedded.Options, error) {
+	keks, err := a.keys(cfg)
+	if err != nil {
+		return embedded.Options{}, err
+	}
+	return embedded.Options{
+		Path: storePath(cfg), KEKs: keks, Rand: a.rand, Clock: a.clock, Logger: logger, Registerer: registry,
+		CacheUsers: cfg.Store.CacheUsers,
+	}, nil
+}
+
+// keys reads the key file. On the very first start, when there is no store yet
+// either, it makes one.
+func (a *app) keys(cfg *conf.Config) ([]seal.KEK, error) {
+	path := cfg.KeyFile(credentials())
+	keks, err := seal.ReadKeyFile(path)
+	if !errors.Is(err, os.ErrNotExist) {
+		return keks, err
+	}
+	if _, err := os.Stat(storePath(cfg)); err == nil {
+		return nil, fmt.Errorf("there is a store %s but no key file %s: put the key file back; without it no token can be used", storePath(cfg), path)
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	if err := seal.CreateKeyFile(path, a.rand); err != nil {
+		return nil, err
+	}
+	return seal.ReadKeyFile(path)
+}
+
+func (p *parts) close() error { return p.store.Close() }
+
+// policy is the configuration's [login] in the words of package otp.
+func policy(l conf.Login) otp.Policy {
+	return otp.Policy{
+		Window: l.Window, MaxDrift: l.MaxDrift, LookAhead: l.LookAhead, ResyncWindow: l.ResyncWindow, ResyncSteps: l.ResyncSteps,
+		ResyncTime: l.ResyncTime, MaxFailures: l.MaxFailures, LockTime: l.LockTime, RepeatTime: l.RepeatTime,
+		ThrottleAfter: l.ThrottleAfter, ThrottleFirst: l.ThrottleFirst, ThrottleMax: l.ThrottleMax,
+		ThrottleForget: l.ThrottleForget, ThrottleEntries: l.ThrottleEntries,
+	}
+}
+
+// requirements and placements are the configuration's words in radiusd's.
+var (
+	requirements = map[conf.MessageAuthenticator]radiusd.Requirement{
+		conf.MessageAuthenticatorAuto:    radiusd.RequireAuto,
+		conf.MessageAuthenticatorRequire: radiusd.RequireAlways,
+		conf.MessageAuthenticatorOff:     radiusd.RequireNever,
+	}
+	placements = map[conf.ReplyMessageAuthenticator]packet.Placement{
+		conf.ReplyMessageAuthenticatorFirst: packet.First,
+		conf.ReplyMessageAuthenticatorLast:  packet.Last,
+		conf.ReplyMessageAuthenticatorOff:   packet.Off,
+	}
+)
+
+// nasTable is the configuration's [[nas]].
+func nasTable(cfg *conf.Config, senders []string) (*radiusd.NASTable, error) {
+	table := make([]radiusd.NASConfig, len(cfg.NAS))
+	for i, n := range cfg.NAS {
+		table[i] = radiusd.NASConfig{
+			Name: n.Name, Prefixes: n.Addresses, Secret: packet.NewSecret(n.Secret.Bytes()),
+			MessageAuthenticator:      requirements[n.MessageAuthenticator],
+			ReplyMessageAuthenticator: placements[n.ReplyMessageAuthenticator],
+		}
+	}
+	return radiusd.NewNASTable(table, senders)
+}

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"reflect"
+	"runtime/debug"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"countersign/conf"
+	"countersign/otp"
+	"countersign/radiusd"
+	"countersign/tms/console"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "serve", Short: "Run the server", Args: cobra.NoArgs,
+		Long: "Run the server until SIGTERM or SIGINT. SIGHUP reads the configuration anew and takes over NASes, secrets,\n" +
+			"[login] and the log level without losing a packet.",
+		RunE: func(*cobra.Command, []string) error { return a.serve(nil) },
+	}
+}
+
+// server is a running Countersign.
+type server struct {
+	*parts
+	app      *app
+	logger   *slog.Logger
+	level    *slog.LevelVar
+	verifier *otp.Verifier
+	radius   *radiusd.Server
+	registry *prometheus.Registry
+	status   *console.Status
+	http     []*http.Server
+	listen   []net.Listener // one for each of http
+}
+
+// serve runs the server. started, when not nil, is called once it answers.
+func (a *app) serve(started func(*server) error) error {
+	cfg, err := a.load()
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	level := new(slog.LevelVar)
+	logger, buffer := newLogger(cfg.Log, a.err, level)
+	logging, stopLogging := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { buffer.run(logging) })
+	defer background.Wait()
+	defer stopLogging()
+
+	if os.Getenv("GOGC") == "" {
+		// A login allocates next to nothing, so collecting sooner costs no time
+		// and saves memory where a million accounts are cached.
+		debug.SetGCPercent(40)
+	}
+	s, err := a.newServer(cfg, logger, level)
+	if err != nil {
+		return err
+	}
+	return s.run(signals, started)
+}
+
+// newServer builds all parts and opens all addresses, so that a fault is told
+// before anybody is answered.
+func (a *app) newServer(cfg *conf.Config, logger *slog.Logger, level *slog.LevelVar) (*server, error) {
+	s := &server{app: a, logger: logger, level: level, registry: prometheus.NewRegistry()}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p, err := a.openParts(context.Background(), cfg, logger, s.registry)
+	if err != nil {
+		return nil, err
+	}
+	s.parts = p
+	if err := s.build(cfg); err != nil {
+		for _, l := range s.listen {
+			_ = l.Close()
+		}
+		return nil, errors.Join(err, p.close())
+	}
+	return s, nil
+}
+
+func (s *server) build(cfg *conf.Config) error {
+	senders, err := s.store.MessageAuthenticatorSeen(context.Background())
+	if err != nil {
+		return err
+	}
+	table, err := nasTable(cfg, senders)
+	if err != nil {
+		return err
+	}
+	s.verifier = otp.NewVerifier(s.store, policy(cfg.Login))
+	s.radius, err = radiusd.New(radiusd.Options{
+		Auth: cfg.Radius.Auth, Acct: cfg.Radius.Acct, Loops: cfg.Radius.Loops, NASes: table,
+		Verifier: s.verifier, Accounting: s.store, Memory: s.store, Ready: func() bool { return s.store.Ready() == nil },
+		Clock: s.app.clock, Rand: s.app.rand, Logger: s.logger, Registerer: s.registry,
+		ReplyCacheEntries: cfg.Radius.ReplyCacheEntries, ReplyCacheTime: cfg.Radius.ReplyCacheTime,
+		MaxInFlight: cfg.Radius.MaxInFlight, ReceiveBuffer: int(cfg.Radius.ReceiveBuffer), RejectMessage: cfg.Login.RejectMessage,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.radius.Listen(); err != nil {
+		return err
+	}
+	s.status = &console.Status{
+		Version: version, Started: s.app.clock(), Clock: s.app.clock, Ready: s.store.Ready, Listening: addresses(s.radius.Addrs()),
+	}
+	return s.listenHTTP(cfg)
+}
+
+func addresses[T fmt.Stringer](addrs []T) []string {
+	texts := make([]string, len(addrs))
+	for i, addr := range addrs {
+		texts[i] = addr.String()
+	}
+	return texts
+}
+
+// listenHTTP opens the admin socket, the metrics and the web addresses.
+func (s *server) listenHTTP(cfg *conf.Config) error {
+	admin := http.NewServeMux()
+	(&console.API{Service: s.service, Caller: callerOf}).Mount(admin)
+	l, err := listenAdmin(socketPath(cfg))
+	if err != nil {
+		return err
+	}
+	s.addHTTP(l, admin)
+
+	metrics := http.NewServeMux()
+	metrics.Handle("GET /metrics", promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	s.status.Mount(metrics)
+	if err := s.listenTCP("metrics.listen", cfg.Metrics.Listen, metrics); err != nil {
+		return err
+	}
+
+	web := http.NewServeMux()
+	s.status.Mount(web)
+	s.status.MountPage(web)
+	return s.listenTCP("web.listen", cfg.Web.Listen, web)
+}
+
+func (s *server) listenTCP(key string, addrs []netip.AddrPort, handler http.Handler) error {
+	for _, addr := range addrs {
+		l, err := net.Listen("tcp", addr.String())
+		if err != nil {
+			return fmt.Errorf("opening %s of %s: %w", addr, key, err)
+		}
+		s.addHTTP(l, handler)
+	}
+	return nil
+}
+
+func (s *server) addHTTP(l net.Listener, handler http.Handler) {
+	s.listen = append(s.listen, l)
+	s.http = append(s.http, &http.Server{
+		Handler: handler, ConnContext: withCaller, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug),
+	})
+}
+
+// run answers until a signal or a failure ends it.
+func (s *server) run(signals <-chan os.Signal, started func(*server) error) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	failed := make(chan error, len(s.http)+2)
+	radius := make(chan error, 1)
+	go func() { radius <- s.radius.Serve(ctx) }()
+	for i, h := range s.http {
+		go func() {
+			if err := h.Serve(s.listen[i]); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		}()
+	}
+	s.logger.Info("started", "version", version, "radius", s.status.Listening, "nas", len(s.cfg.Load().NAS))
+	s.notify(daemon.SdNotifyReady)
+	if started != nil {
+		go func() {
+			if err := started(s); err != nil {
+				failed <- err
+			}
+		}()
+	}
+	var err error
+	select {
+	case err = <-s.signalled(signals):
+	case err = <-failed:
+	case err = <-radius:
+		radius <- nil
+	}
+	s.notify(daemon.SdNotifyStopping)
+	cancel()
+	return errors.Join(err, <-radius, s.stop())
+}
+
+// signalled answers signals; the channel gets nil when one says to stop.
+func (s *server) signalled(signals <-chan os.Signal) <-chan error {
+	stop := make(chan error, 1)
+	go func() {
+		for sig := range signals {
+			if sig != syscall.SIGHUP {
+				s.logger.Info("stopping", "signal", sig.String())
+				stop <- nil
+				return
+			}
+			s.reload()
+		}
+	}()
+	return stop
+}
+
+// stop closes what answered, and then the store. No packet is in flight then.
+func (s *server) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var err error
+	for _, h := range s.http {
+		if h.Shutdown(ctx) != nil {
+			err = errors.Join(err, h.Close())
+		}
+	}
+	err = errors.Join(err, s.close())
+	s.logger.Info("stopped")
+	return err
+}
+
+// reload takes over what can change while packets fly. A configuration with a
+// fault changes nothing.
+func (s *server) reload() {
+	s.notify(daemon.SdNotifyReloading)
+	defer s.notify(daemon.SdNotifyReady)
+	cfg, err := s.app.load()
+	if err != nil {
+		s.logger.Error("the configuration was not reloaded, the old one stays", "error", err)
+		return
+	}
+	senders, err := s.store.MessageAuthenticatorSeen(context.Background())
+	if err != nil {
+		s.logger.Error("the configuration was not reloaded, the old one stays", "error", err)
+		return
+	}
+	table, err := nasTable(cfg, senders)
+	if err != nil {
+		s.logger.Error("the configuration was not reloaded, the old one stays", "error", err)
+		return
+	}
+	for _, key := range keepFixed(s.cfg.Load(), cfg) {
+		s.logger.Warn("this setting changes with a restart only", "key", key)
+	}
+	s.radius.SetNASes(table)
+	s.verifier.SetPolicy(policy(cfg.Login))
+	s.level.Set(cfg.Log.Level)
+	s.cfg.Store(cfg)
+	s.logger.Info("reloaded", "nas", len(cfg.NAS))
+}
+
+// keepFixed gives the new configuration the old values of what a reload cannot
+// take over, and returns the keys that differed.
+func keepFixed(old, new *conf.Config) []string {
+	var keys []string
+	for _, part := range []struct {
+		key      string
+		old, new any
+	}{
+		{"data_dir", &old.DataDir, &new.DataDir}, {"[radius]", &old.Radius, &new.Radius}, {"[store]", &old.Store, &new.Store},
+		{"[web]", &old.Web, &new.Web}, {"[metrics]", &old.Metrics, &new.Metrics}, {"log.format", &old.Log.Format, &new.Log.Format},
+		{"login.reject_message", &old.Login.RejectMessage, &new.Login.RejectMessage},
+	} {
+		if !reflect.DeepEqual(part.old, part.new) {
+			keys = append(keys, part.key)
+			reflect.ValueOf(part.new).Elem().Set(reflect.ValueOf(part.old).Elem())
+		}
+	}
+	return keys
+}
+
+// notify tells systemd, when it is there.
+func (s *server) notify(state string) {
+	if state == daemon.SdNotifyReloading {
+		// systemd.service(5): Type=notify-reload wants the monotonic time.
+		var now unix.Timespec
+		if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) == nil {
+			state += fmt.Sprintf("\nMONOTONIC_USEC=%d", now.Nano()/1000)
+		}
+	}
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		s.logger.Warn("telling systemd failed", "error", err)
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"countersign/conf"
+	"countersign/tms/console"
+	"countersign/tms/store/embedded"
+)
+
+func (a *app) backupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup FILE", Short: "Copy the store to a new file, while the server runs or not", Args: cobra.ExactArgs(1),
+		Long: "Copy the store to a new file, while the server runs or not. The key file is not in it: keep a copy of that apart,\n" +
+			"for without it the backup cannot be read, and with it it can.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.connected(func(ctx context.Context, client *console.Client, _ *conf.Config) error {
+				if err := writeBackup(ctx, client, args[0]); err != nil {
+					return err
+				}
+				a.say("backup written to %s", args[0])
+				return nil
+			})
+		},
+	}
+}
+
+// writeBackup receives a backup into a file that must not exist. Broken off, it
+// leaves none.
+func writeBackup(ctx context.Context, client *console.Client, path string) (err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("making the backup file: %w", err)
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err != nil {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}()
+	if err := client.Backup(ctx, f); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "restore FILE", Short: "Put a backup in the place of the store; the server must be stopped", Args: cobra.ExactArgs(1),
+		Long: "Put a backup in the place of the store; the server must be stopped, and the store that was there is kept aside.\n" +
+			"A backup turns counters back. So that no code used since then passes again, event tokens (hotp, mobilepass)\n" +
+			"then need two codes in a row once, and clock tokens (totp) are refused for the next minute or so.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				return err
+			}
+			options, err := a.storeOptions(cfg, slog.New(slog.NewTextHandler(a.err, nil)), nil)
+			if err != nil {
+				return err
+			}
+			err = embedded.Restore(context.Background(), args[0], storePath(cfg), options, policy(cfg.Login))
+			if errors.Is(err, embedded.ErrLocked) {
+				return fmt.Errorf("%w: stop the server first", err)
+			}
+			if err != nil {
+				return err
+			}
+			a.say("restored from %s", args[0])
+			return nil
+		},
+	}
+}
+
+func (a *app) keyCommand() *cobra.Command {
+	rotate := &cobra.Command{
+		Use: "rotate", Short: "Make new keys and seal every seed and PIN anew, while the server runs or not", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return a.connected(func(ctx context.Context, client *console.Client, cfg *conf.Config) error {
+				if err := client.RotateKeys(ctx); err != nil {
+					return err
+				}
+				path := cfg.KeyFile(credentials())
+				a.say("keys rotated; %s has the new one", path)
+				a.say("backups made until now need the old one, kept as %s.before-*: put it apart, and remove it when they are gone", path)
+				return nil
+			})
+		},
+	}
+	return group("key", "Look after the keys that seal seeds and PINs", rotate)
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "check", Short: "Check the configuration and the store; exit 1 with every fault", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.load()
+			if err != nil {
+				fmt.Fprintln(a.err, err)
+				return exitStatus(1)
+			}
+			if _, err := nasTable(cfg, nil); err != nil {
+				return err
+			}
+			a.say("configuration %s: good, %d NAS", a.config, len(cfg.NAS))
+			return a.checkStore(cfg)
+		},
+	}
+}
+
+// checkStore opens and checks the store. One that a running server has open is
+// that server's to check: /readyz tells.
+func (a *app) checkStore(cfg *conf.Config) error {
+	if _, err := os.Stat(storePath(cfg)); errors.Is(err, os.ErrNotExist) {
+		a.say("store %s: not there yet, the first start makes it", storePath(cfg))
+		return nil
+	}
+	ctx := context.Background()
+	p, err := a.openParts(ctx, cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
+	if errors.Is(err, embedded.ErrLocked) {
+		a.say("store %s: in use by a running server", storePath(cfg))
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(p.store.Check(ctx), p.close()); err != nil {
+		return err
+	}
+	a.say("store %s: good", storePath(cfg))
+	return nil
+}
