@@ -67,7 +67,7 @@ func TestNewTokensAreChecked(t *testing.T) {
 		"5 digits":          {Seed: seed, Digits: 5},
 		"11 digits":         {Seed: seed, Digits: 11},
 		"must be totp":      {Seed: seed, Type: "sms"},
-		"period":            {Seed: seed, Type: "hotp", Period: 30},
+		"period":            {Seed: seed, Type: "hotp", Period: 60},
 		"counter":           {Seed: seed, Counter: 1},
 		"always has 6":      {Seed: seed, Type: "mobilepass", Digits: 8},
 		"serial":            {Seed: seed, Serial: "a b"},

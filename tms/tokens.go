@@ -58,6 +58,10 @@ type NewToken struct {
 	Seed      oath.Seed `json:"-"`
 }
 
+// usualPeriod is how many seconds a code of nearly all clock tokens lives. Said
+// of an event token it is harmless: scripts give it for every token.
+const usualPeriod = 30
+
 // Token turns what was asked for into a token, with all faults in one error.
 func (n *NewToken) Token() (otp.Token, error) {
 	var faults []string
@@ -79,7 +83,7 @@ func (n *NewToken) Token() (otp.Token, error) {
 		State: otp.State{Counter: n.Counter},
 	}
 	if typ.Clock() {
-		t.Period, t.T0 = uint32(orNumber(n.Period, 30)), n.T0
+		t.Period, t.T0 = uint32(orNumber(n.Period, usualPeriod)), n.T0
 	}
 	note(n.checkFigures(typ))
 	if n.Serial != "" {
@@ -102,8 +106,8 @@ func (n *NewToken) checkFigures(typ otp.TokenType) error {
 		return fmt.Errorf("%d digits: a code has 6 to 10", digits)
 	case typ == otp.MobilePASS && (digits != 6 || n.Algorithm != "" && !strings.EqualFold(n.Algorithm, "sha256")):
 		return fmt.Errorf("a MobilePASS token always has 6 digits and sha256")
-	case !typ.Clock() && (n.Period != 0 || n.T0 != 0):
-		return fmt.Errorf("a period and T0 are for totp tokens only")
+	case !typ.Clock() && (orNumber(n.Period, usualPeriod) != usualPeriod || n.T0 != 0):
+		return fmt.Errorf("another period than %d and T0 are for totp tokens only", usualPeriod)
 	case typ.Clock() && n.Counter != 0:
 		return fmt.Errorf("a counter is for hotp and mobilepass tokens only")
 	case n.Counter >= 1<<62:
