@@ -8,22 +8,38 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"countersign/otp/seal"
 )
+
+// keepAside writes keys to a new file beside path.
+func keepAside(path string, now time.Time, keys []seal.KEK) error {
+	name := path + ".before-" + now.UTC().Format("20060102T150405.000000Z")
+	if _, err := os.Lstat(name); !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(fmt.Errorf("%s is there already", name), err)
+	}
+	return seal.WriteKeyFile(name, keys...)
+}
 
 // keeper is the tms.Keeper of the embedded store and its key file.
 type keeper struct {
 	app   *app
 	parts *parts
-	mu    sync.Mutex // one rotation at a time
+	mu    sync.Mutex // one backup or rotation at a time
 }
 
 // Backup makes a copy of the store in the data folder, where there is room for
 // the store and the right to write, and hands it out. Its name is gone at once,
 // so that nothing is left behind whatever happens. The key file is not in it.
 func (k *keeper) Backup(ctx context.Context) (io.ReadCloser, int64, error) {
-	folder, err := os.MkdirTemp(k.parts.cfg.Load().DataDir, "backup-*")
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	dataDir := k.parts.cfg.Load().DataDir
+	if err := removeBackups(dataDir); err != nil { // of a process that was killed
+		return nil, 0, err
+	}
+	folder, err := os.MkdirTemp(dataDir, backupFolder)
 	if err != nil {
 		return nil, 0, fmt.Errorf("making a folder for the backup: %w", err)
 	}
@@ -41,6 +57,17 @@ func (k *keeper) Backup(ctx context.Context) (io.ReadCloser, int64, error) {
 		return nil, 0, errors.Join(err, file.Close())
 	}
 	return file, info.Size(), nil
+}
+
+// backupFolder is the pattern of the folders that backups are made in.
+const backupFolder = "backup-*"
+
+func removeBackups(dataDir string) error {
+	left, err := filepath.Glob(filepath.Join(dataDir, backupFolder))
+	for _, folder := range left {
+		err = errors.Join(err, os.RemoveAll(folder))
+	}
+	return err
 }
 
 // RotateKeys changes the key file and the store in an order that leaves both
@@ -68,8 +95,7 @@ func (k *keeper) RotateKeys(ctx context.Context, progress func(done, total int64
 	if err := k.parts.store.RotateKeys(ctx, next, progress); err != nil {
 		return fmt.Errorf("rotating the keys in the store (nothing is lost, both keys stay in %s, try again): %w", path, err)
 	}
-	aside := path + ".before-" + k.app.clock().UTC().Format("20060102T150405Z")
-	if err := seal.WriteKeyFile(aside, old...); err != nil {
+	if err := keepAside(path, k.app.clock(), old); err != nil {
 		return fmt.Errorf("keeping the old key aside (the rotation is done, both keys stay in %s): %w", path, err)
 	}
 	return seal.WriteKeyFile(path, next)

@@ -60,6 +60,9 @@ func (a *app) restoreCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if _, err := os.Stat(cfg.KeyFile(credentials())); errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("there is no key file %s: put the one of the backup's time there first", cfg.KeyFile(credentials()))
+			}
 			options, err := a.storeOptions(cfg, slog.New(slog.NewTextHandler(a.err, nil)), nil)
 			if err != nil {
 				return err

@@ -105,14 +105,21 @@ func verifyToken(t *tms.Token) error {
 		return invalid("serial of %d bytes: must have 1 to %d", len(t.Serial), otp.MaxSerial)
 	case t.Seed.IsZero() || t.Seed.Len() > maxSeed:
 		return invalid("token %q: seed of %d bytes: must have 1 to %d", t.Serial, t.Seed.Len(), maxSeed)
-	case t.Digits < oath.MinDigits || t.Digits > oath.MaxDigits:
-		return invalid("token %q: %d digits: must be %d to %d", t.Serial, t.Digits, oath.MinDigits, oath.MaxDigits)
-	case t.Type > otp.MobilePASS || t.Algorithm > oath.SHA512:
-		return invalid("token %q: unknown type %v or algorithm %v", t.Serial, t.Type, t.Algorithm)
-	case t.Type.Clock() && t.Period == 0:
-		return invalid("token %q: a period of 0 seconds", t.Serial)
 	case t.State.Counter > math.MaxInt64:
 		return invalid("token %q: counter %d is too large", t.Serial, t.State.Counter)
+	}
+	return verifyKind(t)
+}
+
+// verifyKind checks what kind of token it is.
+func verifyKind(t *tms.Token) error {
+	switch {
+	case t.Type > otp.MobilePASS || t.Algorithm > oath.SHA512:
+		return invalid("token %q: unknown type %v or algorithm %v", t.Serial, t.Type, t.Algorithm)
+	case t.Digits < oath.MinDigits || t.Digits > oath.MaxDigits:
+		return invalid("token %q: %d digits: must be %d to %d", t.Serial, t.Digits, oath.MinDigits, oath.MaxDigits)
+	case t.Type.Clock() && t.Period == 0:
+		return invalid("token %q: a period of 0 seconds", t.Serial)
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type committer struct {
 	gone chan struct{} // closed when it has ended
 
 	lastBatch uint64 // number
+	failures  int    // how often the store has failed
 	gatherer  gatherer
 	timer     *time.Timer
 }
@@ -43,8 +44,8 @@ func (s *Store) commitLoop() {
 	for {
 		if s.queue.reached(1) {
 			s.gather()
-			s.commit()
-			select { // jobs must not wait for a pause between logins
+			_ = s.commit() // fail has told everybody
+			select {       // jobs must not wait for a pause between logins
 			case j := <-s.committer.jobs:
 				s.perform(j)
 			default:
@@ -56,7 +57,7 @@ func (s *Store) commitLoop() {
 		case j := <-s.committer.jobs:
 			s.perform(j)
 		case <-s.committer.quit:
-			s.commit()
+			_ = s.commit()
 			return
 		}
 	}
@@ -83,22 +84,25 @@ func (s *Store) gather() {
 	}
 }
 
-// commit makes what waits durable and has the answers given.
-func (s *Store) commit() {
+// commit makes what waits durable and has the answers given. With an error the
+// store has failed, and works again: what was decided before has not happened.
+func (s *Store) commit() error {
 	b := s.queue.take()
 	if b == nil {
-		return
+		return nil
 	}
 	c := &s.committer
 	began := time.Now()
 	if err := s.insert(b.records, len(b.entries)); err != nil {
-		s.fail(fmt.Errorf("committing %d records: %w", len(b.entries), err), b)
-		return
+		err = fmt.Errorf("committing %d records: %w", len(b.entries), err)
+		s.fail(err, b)
+		return err
 	}
 	now := time.Now()
 	c.gatherer.committed(len(b.entries), now)
 	s.metrics.committed(len(b.entries), now.Sub(began))
 	s.answers <- answer{b, c.lastBatch, nil}
+	return nil
 }
 
 // insert appends a batch to the journal, in the transaction that is open or in
@@ -132,7 +136,10 @@ func (s *Store) do(ctx context.Context, run func() error) error {
 }
 
 func (s *Store) perform(j *job) {
-	s.commit()
+	if err := s.commit(); err != nil {
+		j.done <- err // what the job was made for may not have happened
+		return
+	}
 	if err := s.failure.Load(); err != nil {
 		j.done <- *err
 		return
@@ -157,7 +164,9 @@ func (s *Store) transaction(run func(w *conn) error) error {
 	}
 	if err := run(w); err != nil {
 		if rollback := w.exec("ROLLBACK"); rollback != nil && !broken(err) {
-			return fmt.Errorf("%w; and then: %w", err, rollback)
+			// The transaction may still be open: nothing written from now on
+			// would be durable, so this error decides.
+			return fmt.Errorf("rolling back after %q: %w", err, rollback)
 		}
 		return err
 	}

@@ -150,6 +150,7 @@ func (r row) blob(i int) []byte   { b, _ := r[i].([]byte); return b }
 // primary one.
 const (
 	resultBusy       = 5
+	resultFull       = 13
 	resultConstraint = 19
 )
 

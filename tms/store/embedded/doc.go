@@ -1,57 +1,81 @@
-// Package embedded keeps users, tokens and the journal in one SQLite file
-// (modernc.org/sqlite, pure Go), for one server process. A lock beside the file
-// says that this process is the only one that writes, so what it has in memory
-// is the truth and a login needs no read.
+// Package embedded keeps a store in one SQLite file. One process has it open, and
+// that process is the only one that writes: a lock on a file beside it says so.
 //
-// # The journal
+// # What a login costs
 //
-// A login does not update rows. It appends one record to the journal: what
-// happened, and the new state of each token it changed. Records gather while a
-// commit is in flight and then become one row of table journal in one
-// transaction (WAL, synchronous=FULL). So a commit, which costs the disk's fsync
-// and some 60 microseconds of CPU, is shared by all logins of its batch. Batches
-// are numbered; a batch and a place in it are an event's id. Administrative acts
-// and Accounting-Requests are records too. Journal rows are never changed.
+// A login writes no row of its own. Logins that come while a commit is in flight
+// gather, and their records (package store) become one row of table journal, in
+// one transaction. So a commit's fsync and its 60 to 80 microseconds of CPU are
+// shared by hundreds of logins when there are hundreds.
 //
-// # Where the truth is
+//	Submit       finds the account in its shard of the cache and, under the lock of
+//	             the shard, decides the attempt, takes the changed states over and
+//	             appends the record to the batch that is filling. Nothing is
+//	             allocated, no goroutine is started or waited for.
+//	committer    one goroutine that owns the writing connection. It takes the batch,
+//	             writes it with synchronous=FULL, and hands it on.
+//	answerLoop   tells the waiters, while the next commit is already in flight.
+//	loaders      decide attempts whose account is not in the cache: they read the
+//	             rows, open the seals, put the account in and do what Submit does.
 //
-//	table user, token    what an administrator changes; seeds and PINs sealed
-//	table state          the state of each token as of the last fold
-//	journal              all states since, in order
-//	cache                accounts by user name, each with its latest states
-//	overlay              latest states that are in the journal but neither in
-//	                     table state nor in the cache
+// So a state in memory runs ahead of the disk by the commit in flight, and nobody
+// outside hears of it until that is durable. At most maxDepth attempts are under
+// way; beyond that Submit refuses.
 //
-// A fold writes the latest states into table state, in small transactions
-// between commits, and notes the batch up to which the journal is not needed
-// for a start any more. Each state has a revision that only grows: a fold or a
-// replay never puts an older state over a newer one. Open replays the batches
-// after the last fold into the overlay.
+// # The tables
 //
-// # A login
+// Users and tokens are rows that only administrators change. States are in a
+// narrow table of their own, and behind the journal: the newest state of a token
+// is in the cache, or in the overlay, or in the row, whichever has the highest
+// revision. A fold, once a minute, writes the changed states into their rows, in
+// transactions of a millisecond between the commits, and moves the mark up to
+// which the journal need not be replayed (meta.folded); see fold. At the start,
+// what is after the mark is replayed into the overlay: 600 ms for a million
+// logins. Journal rows are never deleted: they are the log of events.
 //
-// Submit takes the lock of the cache's shard, unpacks the account, has the
-// attempt decided, packs the changed states and appends the record to the next
-// batch, all under that lock: so the records of an account stand in the order of
-// the decisions, and of two attempts with one code the second finds it burned.
-// Nothing is allocated. An account that is not cached is read by a loader
-// goroutine first; after a start the cache is filled in the background.
+// Every writer carries revisions, so it does not matter in which order journal,
+// folds and changes reach a row: the highest revision wins, also when a crash has
+// the journal replayed over rows that are newer.
 //
-// # Goroutines
+// # The cache
 //
-//	committer     owns the connection that writes: batches, and between them
-//	              jobs (administrative acts, chunks of folds and imports)
-//	answerer      tells the waiters of a batch, while the next is in flight
-//	loaders       read accounts that are not cached
-//	warmer        fills the cache
-//	folder        folds once a minute, or when the journal has become long
-//	checkpointer  moves the write-ahead log into the file, off the hot path
+// Accounts are packed (type account), about 170 bytes with all that belongs to
+// them, so a million users fit; rows are read ahead in the background until the
+// cache is full. Any account may be dropped at any time. States that are not
+// folded go to the overlay then. What could go wrong is that rows read before a
+// change are put in after it; so who reads rows notes two numbers first, the
+// generation of the shard (an account has left it) and the epoch that is folded,
+// and reads again if one of them has moved (see install).
 //
-// # When the disk fails
+// # Changes by administrators
 //
-// After an error of a commit nobody knows what is on disk. All who wait get the
-// error, which means silence to a NAS; nothing in memory is trusted any more;
-// Ready says why. The store then opens the file anew every second, with a
-// checkpoint that truncates the log, since after a failed fsync pages in the
-// system's cache may not be on disk; it replays, commits a probe, and goes on.
+// An administrative act is done by the committer between two commits, in one
+// transaction with its record. To change a token it first drops the owner's
+// account (alone): logins of that user then wait with the loaders, so the change
+// starts from the state the last login left, and the next login reads what came
+// of it. Imports and rotations of keys are many such transactions, of some
+// milliseconds each.
+//
+// # The write-ahead log
+//
+// It is written with zeros up to walSize in advance, because an fsync of a file
+// that does not grow costs half. Automatic checkpoints are off: a connection of
+// its own copies the log in the background, a few megabytes at a time, and when
+// the log is to begin anew the committer copies the last pages (see wal).
+//
+// # Failure
+//
+// After an error of a commit nobody knows what is on disk. Whoever waits is told
+// an error, so nothing is answered; everything in memory is dropped; and once a
+// second the file is closed and opened again, its log copied and synced into the
+// database (after a failed fsync the pages in memory are not to be trusted to be
+// on disk), the journal replayed and something written. When all that succeeds
+// the store is ready again.
+//
+// # Locks
+//
+// In this order, and never two of a kind at once: files, the lock of a shard, the
+// lock of the overlay or of the queue. The committer waits for nobody who holds
+// one of them. The data keys change under sealing, which is taken before a job is
+// given to the committer and never by it.
 package embedded

@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -24,10 +23,6 @@ func (s *Store) Ready() error {
 
 // broken reports whether an error means that what is on disk is not known.
 func broken(err error) bool {
-	var harmless notFatal
-	if errors.As(err, &harmless) {
-		return false
-	}
 	code := resultCode(err)
 	return code != 0 && code != resultConstraint
 }
@@ -39,6 +34,7 @@ func broken(err error) bool {
 func (s *Store) fail(cause error, b *batch) {
 	err := fmt.Errorf("token store %q is out of service: %w", s.options.Path, cause)
 	s.failure.Store(&err)
+	s.committer.failures++
 	s.options.Logger.Error("the token store failed: no login is decided until it works again", "path", s.options.Path, "error", cause)
 	rest := s.queue.close()
 	s.cache.clear()
@@ -94,6 +90,7 @@ func (s *Store) reopen() error {
 		return err
 	}
 	s.db = db
+	s.wal.left(0)
 	if err := s.replay(); err != nil {
 		return err
 	}

@@ -213,3 +213,80 @@ func (k *kit) loginUntilFailure(next *[4]uint64) int {
 		next[n]++
 	}
 }
+
+// refuseWrites makes the next commit fail, until the file is opened anew.
+func (k *kit) refuseWrites() error { return k.db.writer.script("PRAGMA query_only(ON)") }
+
+// A job is made for what was decided before it; when that could not be committed
+// the job must not run, although the store works again by then.
+func TestAJobEndsWithTheCommitBeforeIt(t *testing.T) {
+	k := newKit(t)
+	k.populate(1, false)
+	k.expect(otp.Accepted, 0, passcode(0, 0)) // the account is cached now
+	told := make(notified, 1)
+	j := &job{context.Background(), func() error { t.Error("the job ran"); return nil }, make(chan error, 1)}
+	k.must(k.do(context.Background(), func() error {
+		a := attempt(0, passcode(0, 1))
+		a.Waiter = told
+		k.Submit(a)
+		k.must(k.refuseWrites())
+		k.perform(j)
+		return nil
+	}))
+	if err := <-j.done; err == nil {
+		t.Error("the job did not hear of it")
+	}
+	if err := <-told; err == nil {
+		t.Error("the login did not hear of it")
+	}
+	k.awaitReady()
+	k.expect(otp.Accepted, 0, passcode(0, 1))
+}
+
+// A failure while a fold collects empties the cache that it collects from. Such
+// a fold must not say that the journal is folded.
+func TestAFailureEndsAFold(t *testing.T) {
+	k := newKit(t)
+	k.populate(2, false)
+	k.expect(otp.Accepted, 0, passcode(0, 0))
+	k.expect(otp.Accepted, 1, passcode(1, 0))
+	f, err := k.beginFold(context.Background())
+	k.must(err)
+	k.must(k.do(context.Background(), k.refuseWrites))
+	if err := k.Record(context.Background(), tms.Act{At: noon, Verb: "test"}); err == nil {
+		t.Error("the act was written")
+	}
+	k.awaitReady()
+	if err := f.write(context.Background(), k.collect()); !errors.Is(err, errFailedMeanwhile) {
+		t.Errorf("the fold ended with %v", err)
+	}
+	c := openKit(t, k.crash())
+	c.expect(otp.Replayed, 0, passcode(0, 0))
+	c.expect(otp.Replayed, 1, passcode(1, 0))
+}
+
+// Listings that are under way when the store is closed end with an error.
+func TestListingsWhileClosing(t *testing.T) {
+	k := newKit(t)
+	k.populate(500, false)
+	listing := make(chan error)
+	for range 4 {
+		go func() {
+			for {
+				if err := k.Tokens(context.Background(), tms.Filter{}, func(*tms.Token) error { return nil }); err != nil {
+					listing <- err
+					return
+				}
+			}
+		}()
+	}
+	k.must(k.Close())
+	for range 4 {
+		if err := <-listing; !errors.Is(err, errClosed) {
+			t.Errorf("a listing ended with %v", err)
+		}
+	}
+	if size := fileSize(k.options.Path + "-wal"); size > 0 {
+		t.Errorf("a log of %d bytes is left", size)
+	}
+}

@@ -3,6 +3,7 @@ package embedded
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -27,6 +28,8 @@ func foldStatement(rows int) string {
 	return "INSERT INTO state (token_id, rev, state) VALUES " + placeholders(stateColumns, rows) +
 		" ON CONFLICT (token_id) DO UPDATE SET rev = excluded.rev, state = excluded.state WHERE excluded.rev > state.rev"
 }
+
+var errFailedMeanwhile = errors.New("the store has failed meanwhile")
 
 // foldLoop folds from time to time, and when the journal has become long.
 func (s *Store) foldLoop(ctx context.Context) {
@@ -56,31 +59,60 @@ func (s *Store) foldLoop(ctx context.Context) {
 // whose record is not in the journal. And the states of all batches up to the
 // last one at the beginning are among those collected afterwards: so the journal
 // needs no replay up to there.
+//
+// None of this holds once the store has failed in between: then what was
+// collected may never have been committed, and the cache it came from was
+// emptied. So a failure ends the fold.
 func (s *Store) fold(ctx context.Context) error {
-	batch, records := uint64(0), int64(0)
-	var epoch uint32
-	err := s.do(ctx, func() error {
-		batch, records = s.committer.lastBatch, s.unfolded.Load()
-		epoch = s.overlay.begin()
-		return nil
-	})
+	f, err := s.beginFold(ctx)
 	if err != nil {
 		return err
 	}
-	changes := s.collect()
+	return f.write(ctx, s.collect())
+}
+
+// folding is a fold that has begun.
+type folding struct {
+	*Store
+	batch    uint64 // the last that it makes superfluous
+	records  int64  // in the journal up to there
+	epoch    uint32
+	failures int
+}
+
+func (s *Store) beginFold(ctx context.Context) (f folding, err error) {
+	err = s.do(ctx, func() error {
+		f = folding{s, s.committer.lastBatch, s.unfolded.Load(), s.overlay.begin(), s.committer.failures}
+		return nil
+	})
+	return f, err
+}
+
+// write writes the states that were collected since the fold began.
+func (f folding) write(ctx context.Context, changes []store.Change) error {
 	for chunk := range slices.Chunk(changes, foldChunk) {
-		if err := s.do(ctx, func() error { return s.writeStates(chunk) }); err != nil {
+		if err := f.step(ctx, func() error { return f.writeStates(chunk) }); err != nil {
 			return err
 		}
 	}
-	return s.do(ctx, func() error {
-		if err := s.db.writer.exec(writeMeta, metaFolded, int64(batch)); err != nil {
+	return f.step(ctx, func() error {
+		if err := f.db.writer.exec(writeMeta, metaFolded, int64(f.batch)); err != nil {
 			return err
 		}
-		s.wal.grew(1)
-		s.overlay.end(epoch)
-		s.unfolded.Add(-records)
+		f.wal.grew(1)
+		f.overlay.end(f.epoch)
+		f.unfolded.Add(-f.records)
 		return nil
+	})
+}
+
+// step has a part of the fold done, unless the store has failed since it began.
+func (f folding) step(ctx context.Context, run func() error) error {
+	return f.do(ctx, func() error {
+		if f.committer.failures != f.failures {
+			return errFailedMeanwhile
+		}
+		return run()
 	})
 }
 

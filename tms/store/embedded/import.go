@@ -38,13 +38,19 @@ func (s *Store) Import(ctx context.Context, act tms.Act, rows func() (tms.User, 
 }
 
 // importSome imports one chunk and returns how many rows it had. The current data
-// key stays the same from the sealing to the commit.
+// key stays the same from the sealing to the commit, but not while rows are
+// awaited: they may come from a slow sender.
 func (s *Store) importSome(ctx context.Context, act tms.Act, before int, rows func() (tms.User, tms.Token, bool, error)) (int, bool, error) {
-	s.sealing.RLock()
-	defer s.sealing.RUnlock()
-	chunk, more, err := s.readChunk(rows)
+	chunk, more, err := readChunk(rows)
 	if err != nil || len(chunk) == 0 {
 		return 0, false, err
+	}
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
+	for i := range chunk {
+		if err := s.sealRow(&chunk[i]); err != nil {
+			return 0, false, err
+		}
 	}
 	act.Detail = strings.TrimSpace(fmt.Sprintf("%s rows %d to %d", act.Detail, before+1, before+len(chunk)))
 	if err := s.do(ctx, func() error { return s.importChunk(chunk, &act) }); err != nil {
@@ -53,19 +59,15 @@ func (s *Store) importSome(ctx context.Context, act tms.Act, before int, rows fu
 	return len(chunk), more, nil
 }
 
-// readChunk takes rows for one transaction and seals what is secret of them.
-func (s *Store) readChunk(rows func() (tms.User, tms.Token, bool, error)) ([]imported, bool, error) {
+// readChunk takes rows for one transaction.
+func readChunk(rows func() (tms.User, tms.Token, bool, error)) ([]imported, bool, error) {
 	chunk := make([]imported, 0, importChunk)
 	for len(chunk) < importChunk {
 		user, token, more, err := rows()
 		if err != nil || !more {
 			return chunk, false, err
 		}
-		r := imported{User: user, Token: token}
-		if err := s.sealRow(&r); err != nil {
-			return nil, false, err
-		}
-		chunk = append(chunk, r)
+		chunk = append(chunk, imported{User: user, Token: token})
 	}
 	return chunk, true, nil
 }

@@ -92,8 +92,9 @@ func (s *Store) read(run func(c *conn) error) error {
 	if s.db == nil {
 		return s.Ready()
 	}
-	c := <-s.db.readers
-	defer func() { s.db.readers <- c }()
+	readers := s.db.readers
+	c := <-readers
+	defer func() { readers <- c }()
 	return run(c)
 }
 

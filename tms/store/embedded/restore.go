@@ -73,7 +73,12 @@ func prepare(ctx context.Context, path, from string, o Options, policy otp.Polic
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() {
+		err = errors.Join(err, s.Close())
+		if err == nil && fileSize(path+"-wal") > 0 { // SQLite does not say so when it closes
+			err = errors.New("the file could not be finished: is the disk full?")
+		}
+	}()
 	if err := s.check(ctx); err != nil {
 		return err
 	}
@@ -92,7 +97,10 @@ func prepare(ctx context.Context, path, from string, o Options, policy otp.Polic
 			return err
 		}
 	}
-	return nil
+	return s.do(ctx, func() error {
+		_, err := s.db.writer.checkpoint(truncate)
+		return err
+	})
 }
 
 // moveOn moves a chunk of tokens after last past what may have been used.
@@ -145,7 +153,7 @@ func replace(prepared, to string, o Options) error {
 	if err := errors.Join(syncFile(prepared), os.Rename(prepared, to+restoringName), syncDirectory(folder)); err != nil {
 		return err
 	}
-	for _, end := range []string{"", "-wal"} { // the log may hold what the file does not
+	for _, end := range []string{"-wal", ""} { // the log first: it must never stand beside another file
 		if err := os.Rename(to+end, aside+end); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}

@@ -154,8 +154,15 @@ func (db *database) prepareSchema() error {
 	case version > schemaVersion:
 		return fmt.Errorf("a newer Countersign made it (format %d, this one knows %d): run that one, or restore a backup made by this one", version, schemaVersion)
 	}
-	if err := db.writer.script("PRAGMA journal_mode(WAL)"); err != nil || tables > 0 {
+	mode := ""
+	if err := db.writer.query("PRAGMA journal_mode(WAL)", func(r row) error { mode = r.text(0); return nil }); err != nil {
 		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("the file system of this folder does not allow a write-ahead log (journal mode %q): choose a folder on a local disk", mode)
+	}
+	if tables > 0 {
+		return nil
 	}
 	return db.writer.script(fmt.Sprintf("BEGIN; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", schema, applicationID, schemaVersion))
 }

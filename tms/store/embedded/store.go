@@ -216,6 +216,8 @@ func (s *Store) Close() error {
 
 // release lets go of the files.
 func (s *Store) release() error {
+	s.files.Lock() // waits for who still reads
+	defer s.files.Unlock()
 	var errs []error
 	if s.db != nil {
 		errs = append(errs, s.db.close()) // SQLite checkpoints and removes the log

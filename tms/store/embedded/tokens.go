@@ -98,40 +98,42 @@ func (s *Store) replaceToken(w *conn, before *tokenRecord, after *tms.Token, act
 	return s.writeAct(act, changes)
 }
 
+// writeToken returns the state as a change, if it did change.
 func (s *Store) writeToken(w *conn, before *tokenRecord, after *tms.Token, act *tms.Act) ([]store.Change, error) {
+	id := before.row.id
 	if !after.Exists {
-		if err := w.exec("DELETE FROM state WHERE token_id = ?", before.row.id); err != nil {
+		if err := w.exec("DELETE FROM state WHERE token_id = ?", id); err != nil {
 			return nil, err
 		}
-		return nil, w.exec("DELETE FROM token WHERE id = ?", before.row.id)
+		return nil, w.exec("DELETE FROM token WHERE id = ?", id)
 	}
 	owner, err := s.ownerOf(w, before, after)
 	if err != nil {
 		return nil, err
 	}
-	sealed := before.sealed
-	if !before.Exists || !after.Seed.Equal(before.Seed) {
-		if sealed, err = s.keyring.Seal(nil, after.Seed.Bytes(), seedContext(after.Serial)); err != nil {
+	if !before.Exists {
+		if id, err = s.newIDs(metaTokens, 1); err != nil {
 			return nil, err
 		}
 	}
-	id := before.row.id
-	if before.Exists {
-		err = w.exec("DELETE FROM token WHERE id = ?", id)
-	} else {
-		id, err = s.newIDs(metaTokens, 1)
-	}
-	if err != nil {
+	if err := s.writeTokenRow(w, id, owner, before, after, act); err != nil || after.State == before.State {
 		return nil, err
-	}
-	if err := w.exec(insertTokens(1), appendTokenRow(nil, id, owner, after, sealed, act)...); err != nil {
-		return nil, err
-	}
-	if after.State == before.State {
-		return nil, nil
 	}
 	changes := []store.Change{{Token: id, Rev: before.row.rev + 1, State: after.State}}
 	return changes, foldInto(w, changes)
+}
+
+func (s *Store) writeTokenRow(w *conn, id, owner int64, before *tokenRecord, after *tms.Token, act *tms.Act) (err error) {
+	sealed := before.sealed
+	if !before.Exists || !after.Seed.Equal(before.Seed) {
+		if sealed, err = s.keyring.Seal(nil, after.Seed.Bytes(), seedContext(after.Serial)); err != nil {
+			return err
+		}
+	}
+	if err := w.exec("DELETE FROM token WHERE id = ?", id); err != nil {
+		return err
+	}
+	return w.exec(insertTokens(1), appendTokenRow(nil, id, owner, after, sealed, act)...)
 }
 
 // ownerOf is the id of the user who shall have a token, and must be there and

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -58,8 +59,14 @@ const (
 )
 
 func (w *wal) init() {
-	w.next.Store(walPiece)
 	w.due = make(chan struct{}, 1)
+	w.left(0)
+}
+
+// left says how much of the log is still needed.
+func (w *wal) left(bytes int64) {
+	w.bytes.Store(bytes)
+	w.next.Store(bytes + walPiece)
 }
 
 // grew counts a transaction that wrote so many pages.
@@ -87,13 +94,27 @@ func (s *Store) checkpointLoop(ctx context.Context) {
 			continue // signalled twice
 		}
 		w.next.Store(size + walPiece)
-		copied := s.checkpointBeside
-		if size >= walFull {
-			copied = func() (int64, error) { return 0, s.checkpoint(ctx) }
+		var err error
+		if size < walFull {
+			_, err = s.checkpointBeside()
+		} else {
+			err = s.checkpoint(ctx)
 		}
-		if _, err := copied(); err != nil && ctx.Err() == nil {
-			s.options.Logger.Warn("the write-ahead log could not be copied into the token store and grows", "error", err)
+		if err != nil && ctx.Err() == nil {
+			s.checkpointFailed(ctx, err)
 		}
+	}
+}
+
+// checkpointFailed tells the committer when an error means that the disk has lost
+// something: a commit that is in the log may then not be durable. When the file
+// finds no room to grow, or somebody keeps it from being written, nothing is lost.
+func (s *Store) checkpointFailed(ctx context.Context, err error) {
+	switch resultCode(err) {
+	case resultFull, resultBusy:
+		s.options.Logger.Warn("the write-ahead log could not be copied into the token store and grows", "error", err)
+	default:
+		_ = s.do(ctx, func() error { return err })
 	}
 }
 
@@ -108,17 +129,15 @@ func (s *Store) checkpoint(ctx context.Context) error {
 			break
 		}
 	}
-	return s.do(ctx, func() error {
-		left, err := s.db.writer.checkpoint(passive)
-		if err != nil {
-			return notFatal{err}
+	var failed error
+	err := s.do(ctx, func() error {
+		var left int64
+		if left, failed = s.db.writer.checkpoint(passive); failed == nil {
+			s.wal.left(min(left*pageSize, walFull-walPiece)) // if somebody reads, it is tried again
 		}
-		// When somebody reads, not all can be copied: then it is tried again.
-		size := min(left*pageSize, walFull-walPiece)
-		s.wal.bytes.Store(size)
-		s.wal.next.Store(size + walPiece)
 		return nil
 	})
+	return cmp.Or(err, failed)
 }
 
 // checkpointBeside copies the log while commits go on.
@@ -130,6 +149,3 @@ func (s *Store) checkpointBeside() (left int64, err error) {
 	}
 	return s.db.checkpoints.checkpoint(passive)
 }
-
-// notFatal is an error from the file after which commits may go on.
-type notFatal struct{ error }
