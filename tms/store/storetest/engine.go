@@ -58,7 +58,9 @@ func Run(t *testing.T, e Engine) {
 		{"QueueIsBounded", queueIsBounded},
 		{"Import", importRows},
 		{"ImportStopsAtDouble", importStopsAtDouble},
+		{"ImportStopsAtBadRow", importStopsAtBadRow},
 		{"Listings", listings},
+		{"ListingsAreWhole", listingsAreWhole},
 		{"MessageAuthenticatorSeen", messageAuthenticatorSeen},
 		{"ClosedStoreTakesNothing", closedStoreTakesNothing},
 	} {
