@@ -95,7 +95,7 @@ func (s *Store) commit() error {
 	began := time.Now()
 	if err := s.insert(b.records, len(b.entries)); err != nil {
 		err = fmt.Errorf("committing %d records: %w", len(b.entries), err)
-		s.fail(err, b)
+		s.recover(s.fail(err, b))
 		return err
 	}
 	now := time.Now()
@@ -149,10 +149,13 @@ func (s *Store) perform(j *job) {
 		return
 	}
 	err := j.run()
-	j.done <- err
-	if broken(err) {
-		s.fail(err, nil)
+	if !broken(err) {
+		j.done <- err
+		return
 	}
+	failure := s.fail(err, nil) // before anybody hears of the error
+	j.done <- err
+	s.recover(failure)
 }
 
 // transaction is for jobs: what run writes becomes durable together, or not at

@@ -28,10 +28,10 @@ func broken(err error) bool {
 }
 
 // fail takes the store out of service after an error of a commit: nobody knows
-// what of it is on disk. Whoever waits gets the error, which is silence to a NAS;
-// nothing in memory is trusted any more; and the committer goes on when the
-// store has been read from disk again.
-func (s *Store) fail(cause error, b *batch) {
+// what of it is on disk. Whoever waits gets the error, which is silence to a NAS,
+// and nothing in memory is trusted any more. It returns the error that everybody
+// gets until recover has read the store from disk again.
+func (s *Store) fail(cause error, b *batch) error {
 	err := fmt.Errorf("token store %q is out of service: %w", s.options.Path, cause)
 	s.failure.Store(&err)
 	s.committer.failures++
@@ -43,7 +43,7 @@ func (s *Store) fail(cause error, b *batch) {
 			s.answers <- answer{b, 0, err}
 		}
 	}
-	s.recover(err)
+	return err
 }
 
 // recover opens the store again and again until that succeeds.

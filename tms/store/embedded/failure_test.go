@@ -132,43 +132,20 @@ func fullDisk(t *testing.T, folder string) {
 	const users = 4
 	k.populate(users, true)
 	var next [users]uint64 // the lowest counter not accepted; clock tokens stay at 0
-	for round := range 2 {
+	for range 2 {
 		ballast := filepath.Join(folder, "ballast")
 		fill(t, ballast)
 		failed := k.loginUntilFailure(&next)
 		if k.Ready() == nil {
 			t.Error("the store says it is ready")
 		}
-		for n := range users { // silence, for right and wrong ones alike
-			if verdict, err := k.login(n, passcode(n, next[n])); err == nil {
-				t.Errorf("user %d got %v from a store on a full disk", n, verdict)
-			}
-			if verdict, err := k.login(n, "wrong"); err == nil {
-				t.Errorf("user %d got %v from a store on a full disk", n, verdict)
-			}
-		}
-		if k.AppendAccounting(noon, "ras", "", nil, func(err error) {
-			if err == nil {
-				t.Error("an accounting record is said to be durable")
-			}
-		}) {
-			t.Log("accounting was taken")
-		}
+		k.silent(next)
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
 		}
 		k.awaitReady()
 		for n := 0; n < users; n += 2 {
-			k.expect(otp.Replayed, n, passcode(n, next[n]-1))
-			if verdict, err := k.login(n, passcode(n, next[n]-2)); verdict == otp.Accepted || err != nil {
-				t.Errorf("user %d: an older code: %v, error %v", n, verdict, err)
-			}
-			counter := k.token(serial(n)).State.Counter
-			if counter != next[n] && (counter != next[n]+1 || n != failed) {
-				t.Errorf("round %d, user %d: counter %d after %d was accepted", round, n, counter, next[n]-1)
-			}
-			k.expect(otp.Accepted, n, passcode(n, counter))
-			next[n] = counter + 1
+			k.goesOn(n, &next[n], n == failed)
 		}
 	}
 	k = k.reopen()
@@ -176,6 +153,41 @@ func fullDisk(t *testing.T, folder string) {
 		k.expect(otp.Replayed, n, passcode(n, next[n]-1))
 	}
 	k.must(k.Check(context.Background()))
+}
+
+// silent expects that nothing is answered: neither right nor wrong passcodes, nor
+// accounting.
+func (k *kit) silent(next [4]uint64) {
+	k.Helper()
+	for n, counter := range next {
+		for _, code := range []string{passcode(n, counter), "wrong"} {
+			if verdict, err := k.login(n, code); err == nil {
+				k.Errorf("user %d got %v from a store on a full disk", n, verdict)
+			}
+		}
+	}
+	k.AppendAccounting(noon, "ras", "", nil, func(err error) {
+		if err == nil {
+			k.Error("an accounting record is said to be durable")
+		}
+	})
+}
+
+// goesOn expects that no code of a user's event token before next passes again
+// and the next one does. When the store failed for this user, that one may be
+// used up.
+func (k *kit) goesOn(n int, next *uint64, failed bool) {
+	k.Helper()
+	k.expect(otp.Replayed, n, passcode(n, *next-1))
+	if verdict, err := k.login(n, passcode(n, *next-2)); verdict == otp.Accepted || err != nil {
+		k.Errorf("user %d: an older code: %v, error %v", n, verdict, err)
+	}
+	counter := k.token(serial(n)).State.Counter
+	if counter != *next && (counter != *next+1 || !failed) {
+		k.Errorf("user %d: counter %d after %d was accepted", n, counter, *next-1)
+	}
+	k.expect(otp.Accepted, n, passcode(n, counter))
+	*next = counter + 1
 }
 
 // fill fills the disk up to the last byte.
