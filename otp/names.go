@@ -81,7 +81,8 @@ func ParseSerial(s string) (Serial, error) {
 	return Serial(strings.ToUpper(s)), nil
 }
 
-// TokenType is how the moving factor of a token's codes moves.
+// TokenType is how the moving factor of a token's codes moves. The numbers are
+// stored: new ones come at the end.
 type TokenType uint8
 
 const (
@@ -117,7 +118,8 @@ func ParseTokenType(s string) (TokenType, error) {
 // Clock reports whether the factor is a time step rather than a counter.
 func (t TokenType) Clock() bool { return t == TOTP }
 
-// Method is how the passcode travelled in the request.
+// Method is how the passcode travelled in the request. The numbers are stored:
+// new ones come at the end.
 type Method uint8
 
 // The methods of RFC 2865, RFC 2433 and RFC 2759, and a web page's form.

@@ -4,7 +4,7 @@ import "fmt"
 
 // Verdict is what was decided about an attempt. Its words are a closed set:
 // metric label, log word and audit word at once. To the outside all refusals
-// look alike.
+// look alike. The numbers are stored: new ones come at the end.
 type Verdict uint8
 
 const (

@@ -58,12 +58,17 @@ func TestLoginReplayRetransmission(t *testing.T) {
 	in.alice()
 	in.start()
 	n := in.nas(in.auth)
-	first := in.request(n, "alice", passcode(0))
+	code := passcode(0)
+	first := in.request(n, "alice", code)
 	reply := in.ask(n, first)
 	if reply.Code != radius.CodeAccessAccept {
 		t.Fatalf("%v\n%s", reply.Code, in.log)
 	}
-	in.login(n, "alice", passcode(0), radius.CodeAccessReject)
+	second := in.request(n, "alice", code)
+	second.Identifier = first.Identifier + 1 // the same would take the first one's place in the reply cache
+	if reply := in.ask(n, second); reply.Code != radius.CodeAccessReject {
+		t.Errorf("the same code again: %v", reply.Code)
+	}
 	if again := in.ask(n, first); !bytes.Equal(again.Datagram, reply.Datagram) {
 		t.Errorf("the same packet got another reply:\n%x\n%x", reply.Datagram, again.Datagram)
 	}

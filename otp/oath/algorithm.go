@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Algorithm is the hash function under the HMAC of a code.
+// Algorithm is the hash function under the HMAC of a code. The numbers are
+// stored: new ones come at the end.
 type Algorithm uint8
 
 // The hash functions of RFC 6238 section 1.2. SHA1, which is all that RFC 4226
