@@ -64,7 +64,7 @@ func TestLineOfMissingKey(t *testing.T) {
 	}
 }
 
-// FuzzScanPositions compares with the TOML library: for a text that it takes,
+// FuzzScanPositions compares with the TOML decoder: for a text that it takes,
 // each key and element has a line that the key's name stands on, the one that
 // the library has where it has one.
 func FuzzScanPositions(f *testing.F) {
@@ -111,7 +111,7 @@ type comparison struct {
 	text    string
 	lines   []string
 	found   positions
-	library *toml.MetaData
+	decoder *toml.MetaData
 }
 
 func (c *comparison) table(table string, tree map[string]toml.Primitive) {
@@ -122,12 +122,12 @@ func (c *comparison) table(table string, tree map[string]toml.Primitive) {
 			c.Errorf("%s is on line %d, the library says %d", key, c.found[key], want)
 		}
 		var inner map[string]toml.Primitive
-		if c.library.PrimitiveDecode(value, &inner) == nil && inner != nil {
+		if c.decoder.PrimitiveDecode(value, &inner) == nil && inner != nil {
 			c.table(key, inner)
 			continue
 		}
 		var list any
-		if err := c.library.PrimitiveDecode(value, &list); err != nil {
+		if err := c.decoder.PrimitiveDecode(value, &list); err != nil {
 			c.Fatal(err)
 		}
 		c.elements(key, list)
@@ -171,7 +171,7 @@ func (*refusal) UnmarshalTOML(any) error { return errors.New("refused") }
 // string of several lines it has the last one.
 func (c *comparison) libraryLine(value toml.Primitive) int {
 	var refused toml.ParseError
-	err := c.library.PrimitiveDecode(value, &refusal{})
+	err := c.decoder.PrimitiveDecode(value, &refusal{})
 	if !errors.As(err, &refused) || strings.Contains(c.text, `"""`) || strings.Contains(c.text, `'''`) || strings.Contains(c.text, "[[") {
 		return 0
 	}
