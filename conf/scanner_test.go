@@ -118,7 +118,7 @@ func (c *comparison) table(table string, tree map[string]toml.Primitive) {
 	for name, value := range tree {
 		key := joinKey(table, name)
 		c.key(key, name)
-		if want := c.libraryLine(value); want > 0 && c.found[key] != want {
+		if want := c.decoderLine(value); want > 0 && c.found[key] != want {
 			c.Errorf("%s is on line %d, the library says %d", key, c.found[key], want)
 		}
 		var inner map[string]toml.Primitive
@@ -167,9 +167,9 @@ type refusal struct{}
 
 func (*refusal) UnmarshalTOML(any) error { return errors.New("refused") }
 
-// libraryLine returns the line that the library has of a value, or 0. Of a
+// decoderLine returns the line that the library has of a value, or 0. Of a
 // string of several lines it has the last one.
-func (c *comparison) libraryLine(value toml.Primitive) int {
+func (c *comparison) decoderLine(value toml.Primitive) int {
 	var refused toml.ParseError
 	err := c.decoder.PrimitiveDecode(value, &refusal{})
 	if !errors.As(err, &refused) || strings.Contains(c.text, `"""`) || strings.Contains(c.text, `'''`) || strings.Contains(c.text, "[[") {

@@ -104,8 +104,9 @@ func (m *misses) forgive(source uint64) {
 }
 
 // entry finds or makes the entry of a source. When there are too many, any
-// other makes room: an attacker who can speak for that many sources is not
-// stopped by this table but by the locks.
+// other makes room: who can speak for that many sources is not slowed down by
+// this table, and is stopped by the token's lock once they hold the token or
+// know the PIN.
 func (m *misses) entry(source uint64, now int64, p *Policy) *miss {
 	e := m.entries[source]
 	switch {

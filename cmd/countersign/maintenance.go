@@ -59,8 +59,9 @@ func (k *keeper) Backup(ctx context.Context) (io.ReadCloser, int64, error) {
 	return file, info.Size(), nil
 }
 
-// backupFolder is the pattern of the folders that backups are made in.
-const backupFolder = "backup-*"
+// backupFolder is the pattern of the folders that backups are made in: a name
+// that nobody gives to a backup of their own.
+const backupFolder = ".countersign-backup-part-*"
 
 func removeBackups(dataDir string) error {
 	left, err := filepath.Glob(filepath.Join(dataDir, backupFolder))
