@@ -88,8 +88,24 @@ type Attempt struct {
 	Passcode  Passcode
 	Challenge Challenge
 	// Preset, when not Undecided, is a verdict the caller has reached by itself
-	// and that only has to be recorded.
+	// and that only has to be recorded. Excluded holds unless an administrator
+	// has disabled the user.
 	Preset Verdict
+	// WithoutToken says what becomes of a user who holds no token at all, where
+	// that is no reason to refuse: Excluded, or what came of asking the directory.
+	// AskWithoutToken says that the caller has not asked yet: then such an
+	// attempt comes back with Decision.Outstanding. A user whose tokens are
+	// disabled holds tokens.
+	WithoutToken    Verdict
+	AskWithoutToken bool
+	// Doubtful: the user repository does not answer, so that the user's name may
+	// be another, or the user may need no code. Then only an accept counts;
+	// everything else is left Undecided, though a wrong code is counted.
+	Doubtful bool
+	// Trace tells how it was decided whether a code is needed, and Rule the number
+	// of the rule that says it is not, 0 when none does. Both are only recorded.
+	Trace  []byte
+	Rule   uint64
 	Waiter Waiter
 
 	// Decision is set by Decide, Event by the store.
@@ -112,6 +128,9 @@ type Decision struct {
 	Repeated bool
 	// LockedNow: this attempt locked the token.
 	LockedNow bool
+	// Outstanding: nothing was decided or recorded, because the user holds no
+	// token and Attempt.AskWithoutToken was set.
+	Outstanding bool
 	// Changed has bit i set when the State of Tokens[i] changed.
 	Changed uint32
 }
@@ -120,7 +139,9 @@ type Decision struct {
 type TokenStore interface {
 	// Submit finds the account of a.User and calls a.Decide with it, alone with
 	// that account. It makes the states that changed and the event of the
-	// attempt durable, in one commit, sets a.Event, and then tells a.Waiter. A
+	// attempt durable, in one commit, sets a.Event, and then tells a.Waiter. Of a
+	// Decision that is Outstanding nothing is recorded, and a.Event stays zero;
+	// where a.NeedsAccount is false the account may be left empty. A
 	// store that several nodes share may call Decide again with a fresh account
 	// when another node was faster. Submit does not wait for any of this. When
 	// its queue is full it returns false and forgets the attempt.

@@ -57,6 +57,16 @@
 //  9. The same wrong passcode again from the same source within a minute does
 //     not count in 7 and 8.
 //
+// Before all this the caller may have found that no code is needed (Preset:
+// Excluded, which only a disabled user stops), or that a user who holds no token
+// at all shall pass without one (WithoutToken). What that costs to find out, such as a
+// question to the directory, is asked only when it matters: then the decision
+// comes back Outstanding, and the attempt is submitted once more. When the user
+// repository does not answer the attempt is Doubtful: the right code is accepted,
+// and nothing else is decided. A wrong directory password counts like a wrong
+// PIN, and neither the same one again nor one of a source that waits is shown to
+// the directory, which would lock the user out there.
+//
 // With CHAP and MS-CHAP the passcode is not seen: each candidate code is put
 // behind the PIN and tried. A wrong PIN and a wrong code then look the same
 // (wrong_passcode) and count as in step 2, never towards a lock: who knows the

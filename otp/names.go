@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/secure/precis"
 )
 
 const (
@@ -17,16 +18,17 @@ const (
 	MaxSerial = 64
 )
 
-// UserName names a user. It is normalized: letters are lower case, so that
-// Alice, ALICE and alice are one user, as they are in Active Directory.
+// UserName names a user. It is normalized by the PRECIS profile UsernameCaseMapped
+// (RFC 8265 section 3.3): Alice, ALICE and alice are one user, as they are in
+// Active Directory. Unlike there, spaces may stand between parts of a name.
 type UserName string
 
-// ParseUserName normalizes a user name: valid UTF-8 of 1 to MaxUserName bytes
-// without control characters or spaces at its ends.
+// ParseUserName normalizes a user name: 1 to MaxUserName bytes of UTF-8, letters,
+// digits and ASCII punctuation, without control characters or spaces at its ends.
 func ParseUserName(s string) (UserName, error) {
 	b, ok := AppendUserName(make([]byte, 0, len(s)), []byte(s))
 	if !ok {
-		return "", fmt.Errorf("user name %.64q: must be 1 to %d bytes of text without control characters or spaces at the ends", s, MaxUserName)
+		return "", fmt.Errorf("user name %.64q: must be 1 to %d bytes of letters, digits and punctuation without spaces at the ends", s, MaxUserName)
 	}
 	return UserName(b), nil
 }
@@ -52,16 +54,25 @@ func AppendUserName(dst, raw []byte) ([]byte, bool) {
 	return dst, true
 }
 
-// appendUnicodeName is AppendUserName for names that are not plain ASCII.
+// appendUnicodeName is AppendUserName for names that are not plain ASCII. Each of
+// the parts between spaces is a userpart of RFC 8265 section 3.3, so that letters
+// that look alike or are composed differently are one name, as in a directory.
 func appendUnicodeName(dst, raw []byte) ([]byte, bool) {
-	if !utf8.Valid(raw) || bytes.ContainsFunc(raw, unicode.IsControl) {
-		return dst, false
+	start := len(dst)
+	for i, part := range bytes.Split(raw, []byte(" ")) {
+		if i > 0 {
+			dst = append(dst, ' ')
+		}
+		if len(part) == 0 {
+			continue
+		}
+		folded, err := precis.UsernameCaseMapped.Bytes(part)
+		if err != nil {
+			return dst[:start], false
+		}
+		dst = append(dst, folded...)
 	}
-	lower := bytes.ToLower(raw)
-	if len(lower) > MaxUserName {
-		return dst, false
-	}
-	return append(dst, lower...), true
+	return dst, len(dst)-start <= MaxUserName
 }
 
 // Serial names a token. It is normalized to upper case.

@@ -41,13 +41,38 @@ const (
 	Unreadable
 	// BadUserName: the request had no User-Name, or one that is no text.
 	BadUserName
+	// Excluded: no code was needed, by a rule of exclusion or because the user
+	// holds no token and the mode asks for none. The login is accepted.
+	Excluded
+	// NeedsPAP: no code was needed, but the method hides the password, so that it
+	// can neither be verified in the directory nor answered without knowing it.
+	NeedsPAP
+	// WrongPassword: the directory refused the password.
+	WrongPassword
+	// PasswordExpired: the directory wants another password first.
+	PasswordExpired
+	// DirectoryDisabled: the account is disabled in the directory.
+	DirectoryDisabled
+	// DirectoryLocked: the account is locked in the directory.
+	DirectoryLocked
+	// DirectoryRefused: the directory refused the login for another reason, such
+	// as its hours.
+	DirectoryRefused
+	// TokenCreated: the user held no token, the password was right, and now there
+	// is a token, which has to be handed over first.
+	TokenCreated
 	verdictCount
 )
 
 var verdicts = [verdictCount]string{
 	"undecided", "accepted", "unknown_user", "user_disabled", "no_token", "wrong_pin", "wrong_code",
 	"wrong_passcode", "replayed", "next_code", "locked", "throttled", "no_credentials", "unreadable", "bad_user_name",
+	"excluded", "needs_pap", "wrong_password", "password_expired", "directory_disabled", "directory_locked",
+	"directory_refused", "token_created",
 }
+
+// Accepts reports whether the login is let in.
+func (v Verdict) Accepts() bool { return v == Accepted || v == Excluded }
 
 // String is the verdict's word.
 func (v Verdict) String() string {

@@ -42,20 +42,38 @@ func (v *Verifier) Submit(a *Attempt) bool {
 // It sets a.Decision and changes the states it says it changed.
 func (a *Attempt) Decide(account *Account) {
 	a.Decision = Decision{}
+	v := a.verifier
 	if a.Preset != Undecided {
-		a.Decision.Verdict = a.Preset
+		a.preset(v, account)
 		return
 	}
-	v := a.verifier
 	s := v.scratch.Get().(*scratch)
 	s.run(v, a, account)
 	v.scratch.Put(s)
+}
+
+// NeedsAccount reports whether the account has to be known to decide.
+func (a *Attempt) NeedsAccount() bool { return a.Preset == Undecided || a.Preset == Excluded }
+
+// preset takes over the verdict of the caller.
+func (a *Attempt) preset(v *Verifier, account *Account) {
+	d := &a.Decision
+	d.Verdict = a.Preset
+	switch {
+	case a.Preset == Excluded && account.Disabled:
+		d.Verdict = UserDisabled
+	case a.Preset == WrongPassword:
+		v.misses.noteWrong(a, v.policy.Load())
+	}
 }
 
 // run is one decision; it keeps nothing of it.
 func (s *scratch) run(v *Verifier, a *Attempt, account *Account) {
 	s.attempt, s.account, s.policy = a, account, v.policy.Load()
 	s.decide(&v.misses)
+	if a.Doubtful && !a.Decision.Outstanding && a.Decision.Verdict != Accepted {
+		a.Decision.Verdict = Undecided
+	}
 	s.attempt, s.account, s.trial.challenge = nil, nil, nil
 }
 
@@ -82,6 +100,9 @@ type try struct {
 // decide is the whole of it; doc.go tells it in prose.
 func (s *scratch) decide(misses *misses) {
 	a, d := s.attempt, &s.attempt.Decision
+	if s.withoutToken(misses) {
+		return
+	}
 	if d.Verdict = s.unfit(); d.Verdict != Undecided {
 		s.pretend()
 		return
@@ -104,6 +125,25 @@ func (s *scratch) decide(misses *misses) {
 	if waits && d.Verdict != Accepted {
 		d.Verdict = Throttled
 	}
+}
+
+// withoutToken decides about a user who holds no token where that is no reason
+// to refuse, and reports whether it did. With Doubtful it does not: the token may
+// be held under another name.
+func (s *scratch) withoutToken(misses *misses) bool {
+	a, d := s.attempt, &s.attempt.Decision
+	switch {
+	case s.account.Disabled || len(s.account.Tokens) > 0 || a.Doubtful:
+		return false
+	case a.WithoutToken != Undecided:
+		d.Verdict = a.WithoutToken
+		if d.Verdict == WrongPassword {
+			misses.noteWrong(a, s.policy)
+		}
+		return true
+	}
+	d.Outstanding = a.AskWithoutToken
+	return d.Outstanding
 }
 
 // withheld reports whether a source that waits is refused without a look at the
