@@ -29,7 +29,10 @@ type Builder struct {
 	err                  error
 }
 
-var errPacketTooLong = errors.New("packet would be longer than 4096 octets")
+var (
+	errPacketTooLong = errors.New("packet would be longer than 4096 octets")
+	errBadEncoding   = errors.New("encoded attributes to be added overrun their lengths")
+)
 
 // Begin starts a packet in buf, from its first octet whatever its length. The
 // packet may grow to [MaxLength]; nothing is allocated while it fits into the
@@ -76,6 +79,33 @@ func (b *Builder) AddVendor(vendor uint32, vendorType byte, value []byte) {
 		b.buf = append(b.buf, vendorType, byte(2+len(value)))
 		b.buf = append(b.buf, value...)
 	}
+}
+
+// AddEncoded adds attributes that are encoded already, one or several, each its
+// type, its length and its value, as [Dictionary.Encode] returns them. It adds
+// all or, where one breaks that form or they do not fit, none.
+func (b *Builder) AddEncoded(attributes []byte) {
+	switch {
+	case b.err != nil:
+	case !wellFormedAttributes(attributes):
+		b.fail(errBadEncoding)
+	case len(b.buf)+len(attributes) > MaxLength:
+		b.fail(errPacketTooLong)
+	default:
+		b.buf = append(b.buf, attributes...)
+	}
+}
+
+// wellFormedAttributes reports whether attributes is a sequence of type, length
+// and value.
+func wellFormedAttributes(attributes []byte) bool {
+	for len(attributes) > 0 {
+		if len(attributes) < 2 || attributes[1] < 2 || int(attributes[1]) > len(attributes) {
+			return false
+		}
+		attributes = attributes[attributes[1]:]
+	}
+	return true
 }
 
 // CopyProxyStates adds the Proxy-State attributes of r, unchanged and in their

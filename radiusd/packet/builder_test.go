@@ -91,6 +91,8 @@ func TestNothingIsCutShort(t *testing.T) {
 		"packet too long":           {First, func(b *Builder) { full(b, MaxLength-1); b.Add(Class, nil) }, false},
 		"longest packet, last":      {Last, func(b *Builder) { full(b, MaxLength-18) }, true},
 		"no room for the last one":  {Last, func(b *Builder) { full(b, MaxLength-17) }, false},
+		"longest encoded":           {First, func(b *Builder) { full(b, MaxLength-4); b.AddEncoded([]byte{18, 2, 18, 2}) }, true},
+		"no room for all encoded":   {First, func(b *Builder) { full(b, MaxLength-3); b.AddEncoded([]byte{18, 2, 18, 2}) }, false},
 		"passcode too long":         {First, func(b *Builder) { new(Scratch).AddUserPassword(b, NewSecret(long), &[16]byte{}, long[:129]) }, false},
 		"a fault sticks":            {First, func(b *Builder) { b.Add(Class, long); b.Add(Class, nil) }, false},
 		"Proxy-States that overrun": {First, func(b *Builder) { full(b, MaxLength-10); b.CopyProxyStates(parse(t, datagram(t, 1, attr(33, 20)))) }, false},
@@ -114,6 +116,28 @@ func TestNothingIsCutShort(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAddEncoded(t *testing.T) {
+	for encoded, want := range map[string]string{
+		"":              "",
+		"1902":          "1902",
+		"190361 0b0462": "", "19": "", "1900": "", "1901": "", "190361 19": "",
+		"190361 0b046263": "190361 0b046263",
+	} {
+		var b Builder
+		b.Begin(AccessAccept, 1, nil, Off)
+		b.AddEncoded(unhex(t, encoded))
+		if ok := want != "" || encoded == ""; (b.Err() == nil) != ok {
+			t.Errorf("AddEncoded(%s): error %v", encoded, b.Err())
+		}
+		equal(t, encoded, b.buf[HeaderLength:], unhex(t, want))
+	}
+	var b Builder
+	b.Begin(AccessAccept, 1, nil, Off)
+	b.Add(Class, make([]byte, 254))
+	b.AddEncoded([]byte{25, 3, 1})
+	equal(t, "attributes after a fault", b.buf[HeaderLength:], nil)
 }
 
 func TestVerifyReplyRefuses(t *testing.T) {

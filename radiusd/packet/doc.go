@@ -16,8 +16,10 @@
 // The rules are those of the RFCs, read strictly where two readings would let
 // two parties see two different logins in one packet: an attribute that this
 // package reads occurs once, its length is that of its type, and an
-// Access-Request carries one kind of credential. All else is opaque and stays
-// reachable through [Request.Attributes].
+// Access-Request carries one kind of credential. Only of what tells of the
+// client's address the first usable value counts, because gateways repeat and
+// misuse those. All else is opaque and stays reachable through
+// [Request.Attributes] and, in the form that vendors use, [Request.VendorValues].
 //
 // # Proving
 //
@@ -44,11 +46,24 @@
 // command play, is in nas.go: the same Builder, [Scratch.SignRequest] and
 // [Scratch.VerifyReply].
 //
+// # Names
+//
+// A [Dictionary] knows attributes by the names that FreeRADIUS gives them and
+// gateways' manuals use. It encodes what an administrator writes down for
+// replies ([Dictionary.Encode], then [Builder.AddEncoded]) and shows encoded
+// attributes to people ([Dictionary.Format]). It refuses attributes that would
+// break a reply or give away what it must not. The folder dictionary has what
+// usual gateways take, in the format of FreeRADIUS; [Dictionary.Load] reads
+// files of an administrator's in that format, which come from an [Opener].
+//
 // # What is layeh's and what is ours
 //
-// Names and numbers (codes, attribute types) and the salted encryption of MPPE
-// keys come from layeh.com/radius; no other package of the server imports it,
-// so [Code] and [Type] give its numbers a home here. The parser, the saved hash
+// Names and numbers (codes, attribute types), the salted encryption of MPPE
+// keys and the parser of dictionary files come from layeh.com/radius; no other
+// package of the server imports it, so [Code] and [Type] give its numbers a home
+// here. Before that parser, dialect.go brings what the versions of FreeRADIUS
+// write into the form it knows, and follows $INCLUDE, of which it would read a
+// circle without end. The parser, the saved hash
 // states and the builder are our own, because they run for every packet and
 // layeh's allocate for every attribute; FuzzParse holds the parser against
 // layeh's. Two of its functions are not used because they differ from what we

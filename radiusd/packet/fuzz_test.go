@@ -2,6 +2,7 @@ package packet
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"layeh.com/radius"
@@ -18,6 +19,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(unhex(f, wire))
 	}
 	f.Add(loginRequest(f, NewSecret([]byte(exampleSecret))))
+	f.Add(gatewayRequest(f))
 	f.Add(datagram(f, AccessRequest, vsa(11, 16)+vsa(25, 50)+attr(ProxyState, 3)))
 	var s Scratch
 	var r Request
@@ -30,6 +32,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("accepted, but refused by layeh: %v", referenceErr)
 			}
 			compare(t, &r, reference)
+			compareClient(t, &r, reference)
 			use(t, &s, &r)
 		} else if fault, ok := err.(Malformation); !ok || fault == wellFormed {
 			t.Fatalf("error %v is no Malformation", err)
@@ -66,6 +69,34 @@ func compare(t *testing.T, r *Request, reference *radius.Packet) {
 			if got := *field(r); !bytes.Equal(got, value) || (got != nil) != present {
 				t.Fatalf("field of attribute %d is %x, layeh's %x", kind, got, value)
 			}
+		}
+	}
+}
+
+// compareClient compares what is read of the client, by the simplest of loops
+// over what layeh's parser found.
+func compareClient(t *testing.T, r *Request, reference *radius.Packet) {
+	var endpoint, address, address6 []byte
+	for _, a := range reference.Attributes {
+		value := []byte(a.Attribute)
+		switch {
+		case Type(a.Type) == TunnelClientEndpoint && endpoint == nil && len(untagged(value)) > 0:
+			endpoint = untagged(value)
+		case Type(a.Type) == FramedIPAddress && address == nil && isAddress(value, 4):
+			address = value
+		case Type(a.Type) == FramedIPv6Address && address6 == nil && isAddress(value, 16):
+			address6 = value
+		}
+	}
+	if !bytes.Equal(endpoint, r.TunnelClientEndpoint) || !bytes.Equal(address, r.FramedIPAddress) || !bytes.Equal(address6, r.FramedIPv6Address) {
+		t.Fatalf("client is %q, %x, %x; want %q, %x, %x", r.TunnelClientEndpoint, r.FramedIPAddress, r.FramedIPv6Address, endpoint, address, address6)
+	}
+	for pair := range r.VendorValues(VendorCisco, CiscoAVPair) {
+		part := append([]byte{CiscoAVPair, byte(2 + len(pair))}, pair...)
+		if !slices.ContainsFunc(reference.Attributes, func(a *radius.AVP) bool {
+			return Type(a.Type) == VendorSpecific && bytes.HasPrefix(a.Attribute, []byte{0, 0, 0, VendorCisco}) && bytes.Contains(a.Attribute[4:], part)
+		}) {
+			t.Fatalf("Cisco-AVPair %q is in no attribute of Cisco's", pair)
 		}
 	}
 }

@@ -4,13 +4,22 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/md5"
+	"fmt"
+	"slices"
+	"strconv"
 	"testing"
 
 	"layeh.com/radius"
+	"layeh.com/radius/dictionary"
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2866"
+	"layeh.com/radius/rfc2868"
 	"layeh.com/radius/rfc2869"
+	"layeh.com/radius/rfc4818"
+	"layeh.com/radius/vendors/aruba"
 	"layeh.com/radius/vendors/microsoft"
+	"layeh.com/radius/vendors/mikrotik"
+	"layeh.com/radius/vendors/wispr"
 )
 
 // TestOurRequestsForLayeh: what a NAS of ours sends, layeh's server reads.
@@ -167,5 +176,121 @@ func TestSaltsDiffer(t *testing.T) {
 		if first[0]&second[0]&0x80 == 0 || bytes.Equal(first, second) {
 			t.Errorf("salt %#x: salts are %x and %x", salt, first, second)
 		}
+	}
+}
+
+// checkWithLayeh has layeh's parser find one attribute in encoded, and it alone.
+func checkWithLayeh(t *testing.T, def *definition, encoded []byte) {
+	t.Helper()
+	attributes, err := radius.ParseAttributes(encoded)
+	must(t, err)
+	if len(attributes) != 1 {
+		t.Fatalf("%s: layeh finds %d attributes", def.Name, len(attributes))
+	}
+	kind, value := uint32(attributes[0].Type), attributes[0].Attribute
+	vendor := uint32(0)
+	if kind == uint32(VendorSpecific) {
+		vendor, value, err = radius.VendorSpecific(value)
+		must(t, err)
+		part, octets, err := radius.TLV(value)
+		must(t, err)
+		if len(octets)+2 != len(value) {
+			t.Errorf("%s: layeh finds %d octets of %d", def.Name, len(octets)+2, len(value))
+		}
+		kind, value = uint32(part), octets
+	}
+	if vendor != def.number.vendor || kind != def.attribute {
+		t.Errorf("%s: layeh finds vendor %d, attribute %d", def.Name, vendor, kind)
+	}
+	checkValueWithLayeh(t, def, value)
+}
+
+// checkValueWithLayeh compares a value of TestRoundTrip's with what layeh reads.
+func checkValueWithLayeh(t *testing.T, def *definition, value radius.Attribute) {
+	t.Helper()
+	var got string
+	var err error
+	switch def.Type {
+	case dictionary.AttributeString:
+		got = radius.String(value)
+	case dictionary.AttributeInteger:
+		var n uint32
+		n, err = radius.Integer(value)
+		got = strconv.Itoa(int(n))
+	case dictionary.AttributeIPAddr:
+		got, err = stringOf(radius.IPAddr(value))
+	case dictionary.AttributeIPv6Addr:
+		got, err = stringOf(radius.IPv6Addr(value))
+	case dictionary.AttributeIPv6Prefix:
+		got, err = stringOf(radius.IPv6Prefix(value))
+	case dictionary.AttributeIFID:
+		got, err = stringOf(radius.IFID(value))
+	case dictionary.AttributeOctets:
+		got = hexOf(radius.Bytes(value))
+	}
+	want := map[dictionary.AttributeType]string{
+		dictionary.AttributeString: "text", dictionary.AttributeInteger: "16777201", dictionary.AttributeIPAddr: "192.0.2.1",
+		dictionary.AttributeIPv6Addr: "2001:db8::1", dictionary.AttributeIPv6Prefix: "2001:db8::/48",
+		dictionary.AttributeIFID: "00:01:00:02:00:03:00:04", dictionary.AttributeOctets: "00ff",
+	}[def.Type]
+	if err != nil || got != want {
+		t.Errorf("%s: layeh reads %q, %v, want %q", def.Name, got, err, want)
+	}
+}
+
+func stringOf[T fmt.Stringer](value T, err error) (string, error) { return value.String(), err }
+
+// TestOurAttributesForLayeh: what the dictionary encodes, layeh's generated
+// packages read by their own names, and what they write, the dictionary formats.
+func TestOurAttributesForLayeh(t *testing.T) {
+	d := NewDictionary()
+	var b Builder
+	b.Begin(AccessAccept, 1, nil, Off)
+	for _, a := range [][2]string{
+		{"Service-Type", "Administrative-User"}, {"Class", "staff"}, {"Filter-Id", "vpn"}, {"Filter-Id", "lan"},
+		{"Tunnel-Type:1", "VLAN"}, {"Tunnel-Medium-Type:1", "IEEE-802"}, {"Tunnel-Private-Group-Id:1", "100"},
+		{"Tunnel-Preference", "7"}, {"Aruba-User-Role", "guest"}, {"Mikrotik-Group", "full"}, {"WISPr-Bandwidth-Max-Up", "8000000"},
+		{"MS-Primary-DNS-Server", "192.0.2.53"}, {"Delegated-IPv6-Prefix", "2001:db8::/56"},
+	} {
+		encoded, err := d.Encode(a[0], a[1])
+		must(t, err)
+		b.AddEncoded(encoded)
+	}
+	wire, err := new(Scratch).Sign(NewSecret([]byte("s")), &b, &[16]byte{})
+	must(t, err)
+	p, err := radius.Parse(wire, []byte("s"))
+	must(t, err)
+	if got := rfc2865.ServiceType_Get(p); got != rfc2865.ServiceType_Value_AdministrativeUser {
+		t.Errorf("Service-Type is %v", got)
+	}
+	filters, err := rfc2865.FilterID_GetStrings(p)
+	if err != nil || !slices.Equal(filters, []string{"vpn", "lan"}) {
+		t.Errorf("Filter-Ids are %q, %v", filters, err)
+	}
+	kindTag, kind := rfc2868.TunnelType_Get(p)
+	mediumTag, medium := rfc2868.TunnelMediumType_Get(p)
+	groupTag, group := rfc2868.TunnelPrivateGroupID_GetString(p)
+	preferenceTag, preference := rfc2868.TunnelPreference_Get(p)
+	got := fmt.Sprintf("%d:%d %d:%d %d:%s %d:%d", kindTag, kind, mediumTag, medium, groupTag, group, preferenceTag, preference)
+	if want := "1:13 1:6 1:100 0:7"; got != want {
+		t.Errorf("the tunnel is %s, want %s", got, want)
+	}
+	if role, full, up := aruba.ArubaUserRole_GetString(p), mikrotik.MikrotikGroup_GetString(p), wispr.WISPrBandwidthMaxUp_Get(p); role != "guest" || full != "full" || up != 8000000 {
+		t.Errorf("role %q, group %q, bandwidth %d", role, full, up)
+	}
+	if dns, prefix := microsoft.MSPrimaryDNSServer_Get(p), rfc4818.DelegatedIPv6Prefix_Get(p); dns.String() != "192.0.2.53" || prefix.String() != "2001:db8::/56" {
+		t.Errorf("DNS server %v, prefix %v", dns, prefix)
+	}
+
+	theirs := radius.New(radius.CodeAccessAccept, []byte("s"))
+	must(t, rfc2868.TunnelType_Set(theirs, 2, rfc2868.TunnelType(13)))
+	must(t, rfc2868.TunnelServerEndpoint_SetString(theirs, 2, "198.51.100.1"))
+	must(t, aruba.ArubaUserVlan_Set(theirs, 12))
+	wire, err = theirs.Encode()
+	must(t, err)
+	lines := d.Format(wire[HeaderLength:])
+	slices.Sort(lines)
+	if want := []string{"Aruba-User-Vlan = 12", "Tunnel-Server-Endpoint:2 = 198.51.100.1", "Tunnel-Type:2 = VLAN"}; !slices.Equal(lines, want) {
+		t.Errorf("layeh's attributes are formatted as %q", lines)
 	}
 }

@@ -30,6 +30,13 @@ type Request struct {
 	CalledStationID  []byte
 	AcctSessionID    []byte
 
+	// What the NAS claims of the client's addresses. Of several the first with a
+	// usable value counts; gateways repeat and misuse them, which is no reason to
+	// refuse a login.
+	TunnelClientEndpoint []byte // text, without the tag (RFC 2868 section 3.3); not empty
+	FramedIPAddress      []byte // 4 octets; none of the values that leave the address to the NAS (RFC 2865 section 5.8)
+	FramedIPv6Address    []byte // 16 octets (RFC 6911 section 3.1)
+
 	EAPMessage  bool // one or more EAP-Message attributes are present
 	ProxyStates int  // how many Proxy-State attributes there are; Builder.CopyProxyStates copies them
 
@@ -38,6 +45,7 @@ type Request struct {
 	MessageAuthenticator int
 
 	acctStatusType []byte
+	vendorSpecific int    // the offset of the first Vendor-Specific, 0 when there is none
 	packet         []byte // the datagram without padding; nil unless Parse succeeded
 }
 
@@ -49,7 +57,7 @@ type attribute struct {
 	fault    Malformation // when the length is wrong
 }
 
-// kept lists the attributes with a field of their own. Each may occur once.
+// kept lists the attributes that may occur once.
 var kept = [256]attribute{
 	UserName:         {func(r *Request) *[]byte { return &r.UserName }, 0, MaxValue, BadAttributeLength},
 	UserPassword:     {func(r *Request) *[]byte { return &r.UserPassword }, 16, MaxPasscode, BadUserPasswordLength},
@@ -121,9 +129,16 @@ func (r *Request) keep(t Type, value []byte, offset int) Malformation {
 		r.EAPMessage = true
 		return wellFormed
 	case VendorSpecific:
+		if r.vendorSpecific == 0 {
+			r.vendorSpecific = offset - 2
+		}
 		return r.keepMicrosoft(value)
 	case MessageAuthenticator:
 		return r.keepMessageAuthenticator(value, offset)
+	}
+	if kept[t].field == nil {
+		r.keepClient(t, value)
+		return wellFormed
 	}
 	return r.set(&kept[t], value)
 }
@@ -141,6 +156,51 @@ func (r *Request) set(a *attribute, value []byte) Malformation {
 	}
 	*field = value
 	return wellFormed
+}
+
+// keepClient notes what tells of the client's address, the first time it has a
+// usable value.
+func (r *Request) keepClient(t Type, value []byte) {
+	switch {
+	case t == TunnelClientEndpoint && r.TunnelClientEndpoint == nil:
+		if text := untagged(value); len(text) > 0 {
+			r.TunnelClientEndpoint = text
+		}
+	case t == FramedIPAddress && r.FramedIPAddress == nil && isAddress(value, 4):
+		r.FramedIPAddress = value
+	case t == FramedIPv6Address && r.FramedIPv6Address == nil && isAddress(value, 16):
+		r.FramedIPv6Address = value
+	}
+}
+
+// maxTag is the largest first octet that is a tag (RFC 2868 section 3.1); a
+// larger one is the first of the text.
+const maxTag = 0x1f
+
+// untagged is the text of an attribute that may start with a tag.
+func untagged(value []byte) []byte {
+	if len(value) > 0 && value[0] <= maxTag {
+		return value[1:]
+	}
+	return value
+}
+
+// isAddress reports whether value is an address of that many octets, and none of
+// those that leave it to the NAS or the user: zeros, and for IPv4 the two of RFC
+// 2865 section 5.8.
+func isAddress(value []byte, octets int) bool {
+	if len(value) != octets {
+		return false
+	}
+	if octets == 4 && binary.BigEndian.Uint32(value) >= 0xfffffffe {
+		return false
+	}
+	for _, octet := range value {
+		if octet != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *Request) keepMessageAuthenticator(value []byte, offset int) Malformation {
