@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -99,18 +100,18 @@ func copyFolder(t *testing.T, source string) {
 func writeChanged(to *strings.Builder, key string, was, is reflect.Value) {
 	if was.Kind() != reflect.Struct || reflect.PointerTo(was.Type()).Implements(reflect.TypeFor[fmt.Stringer]()) {
 		if !reflect.DeepEqual(was.Interface(), is.Interface()) {
-			fmt.Fprintf(to, "%s = %v\n", key, is.Interface())
+			fmt.Fprintf(to, "%s = %+v\n", key, is.Interface())
 		}
 		return
 	}
-	for i := range was.NumField() {
-		field := joinKey(key, was.Type().Field(i).Tag.Get("toml"))
-		if list, ok := is.Field(i).Interface().([]NAS); ok {
-			for i, nas := range list {
-				writeChanged(to, joinIndex(field, i), reflect.ValueOf(defaultNAS()), reflect.ValueOf(nas))
-			}
+	for _, f := range fieldsOf(was.Type()) {
+		field, now := joinKey(key, f.Tag.Get("toml")), is.FieldByIndex(f.Index)
+		if !slices.Contains(arrays, field) {
+			writeChanged(to, field, was.FieldByIndex(f.Index), now)
 			continue
 		}
-		writeChanged(to, field, was.Field(i), is.Field(i))
+		for i := range now.Len() {
+			writeChanged(to, joinIndex(field, i), withoutKeys(f.Type.Elem()), now.Index(i))
+		}
 	}
 }

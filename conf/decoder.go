@@ -24,15 +24,15 @@ type entry struct {
 	tag   reflect.StructTag
 }
 
-// table decodes a table into a struct, and reports keys that it has no field for.
+// table decodes a table into a struct and the structs embedded in it, and
+// reports keys that there is no field for.
 func (d *decoder) table(key string, tree map[string]any, into reflect.Value) {
 	var known []string
-	for i := range into.NumField() {
-		tag := into.Type().Field(i).Tag
-		name := tag.Get("toml")
+	for _, field := range fieldsOf(into.Type()) {
+		name := field.Tag.Get("toml")
 		known = append(known, name)
 		if value, ok := tree[name]; ok {
-			d.entry(entry{joinKey(key, name), value, tag}, into.Field(i))
+			d.entry(entry{joinKey(key, name), value, field.Tag}, into.FieldByIndex(field.Index))
 		}
 	}
 	for name, value := range tree {
@@ -42,29 +42,49 @@ func (d *decoder) table(key string, tree map[string]any, into reflect.Value) {
 	}
 }
 
+// fieldsOf returns the fields of a table that are keys.
+func fieldsOf(table reflect.Type) []reflect.StructField {
+	return slices.DeleteFunc(reflect.VisibleFields(table), func(f reflect.StructField) bool { return f.Anonymous })
+}
+
 // entry decodes one key into a field.
 func (d *decoder) entry(e entry, into reflect.Value) {
 	switch field := into.Addr().Interface().(type) {
-	case *[]NAS:
-		d.gateways(e, field)
+	case *Secret:
+		d.secret(e, field)
+	case *bool:
+		d.toggle(e, field)
+	case *int:
+		d.count(e, field)
+	case *Size:
+		number(d, e, "a size in bytes or with its unit", parseSize, field)
+	case *time.Duration:
+		number(d, e, "a duration with its unit", time.ParseDuration, field)
+	case *time.Time:
+		d.instant(e, field)
+	default:
+		d.listOrText(e, into)
+	}
+}
+
+// listOrText decodes a key into a field that is a list, and others.
+func (d *decoder) listOrText(e entry, into reflect.Value) {
+	switch field := into.Addr().Interface().(type) {
 	case *[]netip.AddrPort:
 		*field = addresses(d, e, listenAddresses)
 	case *[]netip.Prefix:
 		*field = addresses(d, e, networks)
-	case *Secret:
-		d.secret(e, field)
-	case *time.Duration:
-		number(d, e, "a duration with its unit", time.ParseDuration, field)
-	case *Size:
-		number(d, e, "a size in bytes or with its unit", parseSize, field)
-	case *int:
-		d.count(e, field)
+	case *[]string:
+		*field = d.texts(e)
+	case *[]Attribute:
+		*field = d.attributes(e)
 	default:
 		d.textOrTable(e, into)
 	}
 }
 
-// textOrTable decodes a key into a field of kind string, a level or a struct.
+// textOrTable decodes a key into a field of kind string, a level, a struct or a
+// list of structs.
 func (d *decoder) textOrTable(e entry, into reflect.Value) {
 	tree, isTable := e.value.(map[string]any)
 	level, isLevel := into.Addr().Interface().(*slog.Level)
@@ -77,6 +97,8 @@ func (d *decoder) textOrTable(e entry, into reflect.Value) {
 		if text, ok := d.text(e); ok {
 			into.SetString(text)
 		}
+	case into.Kind() == reflect.Slice:
+		d.tables(e, into)
 	case isTable:
 		d.table(e.key, tree, into)
 	default:
@@ -84,9 +106,9 @@ func (d *decoder) textOrTable(e entry, into reflect.Value) {
 	}
 }
 
-// gateways decodes the tables [[nas]]. An element that is no table becomes a NAS
-// too, so that indexes remain those of the file.
-func (d *decoder) gateways(e entry, into *[]NAS) {
+// tables decodes an array of tables, as [[nas]]. An element that is no table
+// becomes an element without keys, so that indexes remain those of the file.
+func (d *decoder) tables(e entry, into reflect.Value) {
 	trees, ok := e.value.([]map[string]any) // written as [[nas]]
 	elements, inline := e.value.([]any)     // written as nas = [{...}, {...}]
 	for i, element := range elements {
@@ -100,13 +122,25 @@ func (d *decoder) gateways(e entry, into *[]NAS) {
 		d.mismatch(e, "a list of tables", "write [["+e.key+"]], in double brackets, and its keys below")
 	}
 	for i, tree := range trees {
-		nas := defaultNAS()
-		d.table(joinIndex(e.key, i), tree, reflect.ValueOf(&nas).Elem())
-		*into = append(*into, nas)
+		element := withoutKeys(into.Type().Elem())
+		d.table(joinIndex(e.key, i), tree, element)
+		into.Set(reflect.Append(into, element))
 	}
 }
 
-// secret decodes a shared secret. Its value stays out of the faults.
+// withoutKeys returns a new element of an array of tables, with its defaults.
+func withoutKeys(element reflect.Type) reflect.Value {
+	into := reflect.New(element).Elem()
+	switch element := into.Addr().Interface().(type) {
+	case *NAS:
+		*element = defaultNAS()
+	case *Directory:
+		*element = defaultDirectory()
+	}
+	return into
+}
+
+// secret decodes a secret. Its value stays out of the faults.
 func (d *decoder) secret(e entry, into *Secret) {
 	text, ok := e.value.(string)
 	if !ok {
@@ -120,17 +154,42 @@ func (d *decoder) secret(e entry, into *Secret) {
 // such a tag.
 func (d *decoder) text(e entry) (string, bool) {
 	text, ok := e.value.(string)
-	words := strings.Fields(e.tag.Get("oneof"))
+	words := e.words()
 	switch {
 	case len(words) > 0 && !slices.Contains(words, text):
-		last := len(words) - 1
-		want := `"` + strings.Join(words[:last], `", "`) + `" or "` + words[last] + `"`
-		d.mismatch(e, want, "choose one of these, in lower case")
+		d.mismatch(e, alternatives(words), "choose one of these, in lower case")
 		return "", false
 	case !ok:
 		d.mismatch(e, "a text", "put it in double quotes")
 	}
 	return text, ok
+}
+
+// words returns the words of the tag oneof.
+func (e entry) words() []string {
+	words := strings.Fields(e.tag.Get("oneof"))
+	for i, word := range words {
+		if word == "''" {
+			words[i] = ""
+		}
+	}
+	return words
+}
+
+// alternatives returns words as a fault tells them: "a", "b" or "c".
+func alternatives(words []string) string {
+	last := len(words) - 1
+	return `"` + strings.Join(words[:last], `", "`) + `" or "` + words[last] + `"`
+}
+
+// toggle decodes true or false.
+func (d *decoder) toggle(e entry, into *bool) {
+	value, ok := e.value.(bool)
+	if !ok {
+		d.mismatch(e, "true or false", "write one of these, without quotes")
+		return
+	}
+	*into = value
 }
 
 // count decodes a whole number within the bounds of the tag.
@@ -162,38 +221,6 @@ func number[T ~int | ~int64](d *decoder, e entry, want string, parse func(string
 		return
 	}
 	*into = n
-}
-
-// addresses decodes a list of what parse reads from a text. One text stands for
-// a list of one, and "" for an empty list. Elements with a fault are left out.
-func addresses[T any](d *decoder, e entry, parse func(string) ([]T, *complaint)) []T {
-	elements, isList := e.value.([]any)
-	text, isText := e.value.(string)
-	switch {
-	case isText && text != "":
-		return address(d, e, parse)
-	case !isText && !isList:
-		d.mismatch(e, "a list of addresses", `write ["192.0.2.10", "2001:db8::10"], in the way of the shipped file`)
-	}
-	var found []T
-	for i, element := range elements {
-		found = append(found, address(d, entry{key: joinIndex(e.key, i), value: element}, parse)...)
-	}
-	return found
-}
-
-// address decodes one element of a list of addresses.
-func address[T any](d *decoder, e entry, parse func(string) ([]T, *complaint)) []T {
-	text, ok := e.value.(string)
-	if !ok {
-		d.mismatch(e, "an address", "put it in double quotes")
-		return nil
-	}
-	found, wrong := parse(text)
-	if wrong != nil {
-		d.add(e.key, wrong.problem, wrong.remedy)
-	}
-	return found
 }
 
 // mismatch reports a value that is not what it must be.

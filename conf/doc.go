@@ -26,11 +26,24 @@
 //     tell for tables that occur several times, as [[nas]] does.
 //  2. The decoder walks the struct along the tree, over the defaults: types,
 //     names and bounds, one key at a time.
-//  3. The paths are resolved and the files of secrets are read.
+//  3. The paths are resolved, the files of secrets are read, and certificates
+//     and dictionaries are looked for.
 //  4. The verifier looks at what concerns several keys: addresses used twice, a
-//     NAS without a secret, a limit above another.
+//     NAS without a secret, a limit above another, a rule for a NAS that does
+//     not say what it gets.
+//  5. Each [Check] of the caller looks at what others know: this package reads
+//     neither the values of rules nor LDAP filters nor dictionaries. Its faults
+//     stand among the rest, with the lines of the values.
 //
 // [Load] also wants a NAS to serve, [Parse] does not.
+//
+// # What an excluded login gets
+//
+// Who needs no code could pass with no password at all, if nobody asked for one.
+// So NAS.Excluded has no default, and a file in which an exclusion or the mode
+// token-holders could let somebody pass at a NAS that does not say it has a fault
+// at that NAS. Rules from elsewhere are held against
+// [Config.NASesWithoutExcluded].
 //
 // # Files
 //
@@ -47,5 +60,7 @@
 //	key       a setting's name with its tables before it, as in radius.auth or
 //	          nas[1].secret; arrays are counted from 0
 //	NAS       the gateway that asks (Network Access Server)
+//	rule      a table [[exclusion]] or [[reply]]: criteria, and what follows
+//	criterion a list of values of which a login must have one, or none
 //	bounds    the least and the greatest value of a key, both allowed
 package conf

@@ -48,10 +48,32 @@ type report struct {
 	file   string
 	lines  positions
 	faults Faults
+	keys   map[string]place
 }
+
+// place says where around a key there are faults: bits.
+type place uint8
+
+const (
+	itself    place = 1 << iota
+	anElement       // of this list, or in one
+	inside          // this table, or in a table in it
+)
 
 // add notes a fault of a key.
 func (r *report) add(key, problem, remedy string) {
+	if r.keys == nil {
+		r.keys = map[string]place{}
+	}
+	for i, c := range key {
+		switch c {
+		case '[':
+			r.keys[key[:i]] |= anElement
+		case '.':
+			r.keys[key[:i]] |= inside
+		}
+	}
+	r.keys[key] |= itself
 	r.faults = append(r.faults, Fault{File: r.file, Line: r.lines.line(key), Key: key, Problem: problem, Remedy: remedy})
 }
 
@@ -65,9 +87,43 @@ func (r *report) addMissing(key, problem, remedy string) {
 
 // has reports whether key or one of its elements has a fault.
 func (r *report) has(key string) bool {
-	return slices.ContainsFunc(r.faults, func(f Fault) bool {
-		return f.Key == key || strings.HasPrefix(f.Key, key+"[")
-	})
+	return r.keys[key]&(itself|anElement) != 0
+}
+
+// run has the checks look at a Config, unless it is nil.
+func (r *report) run(checks []Check, config *Config) {
+	for _, check := range checks {
+		if config != nil {
+			check(config, func(key, problem, remedy string) {
+				if !r.covers(key) {
+					r.add(key, problem, remedy)
+				}
+			})
+		}
+	}
+}
+
+// covers reports whether key has a fault, or what is in it, or what it is in.
+func (r *report) covers(key string) bool {
+	if r.keys[key] != 0 {
+		return true
+	}
+	for key != "" {
+		key = key[:max(0, strings.LastIndexAny(key, ".["))]
+		if r.keys[key]&itself != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// element returns the key of an element of a list; of a single text that stands
+// for a list that of the list.
+func (r *report) element(list string, index int) string {
+	if element := joinIndex(list, index); r.lines[element] > 0 {
+		return element
+	}
+	return list
 }
 
 // err returns the faults in the order of lines, or nil.

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,11 +13,22 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
+// Check looks at a Config for what this package cannot tell, such as the values
+// of rules, and calls fault for what is wrong. The key is written as in Fault;
+// "exclusion[2].client_macs[1]" finds the line of this very value.
+//
+// It is called when the text was TOML, after all else was looked at and whatever
+// that found: a key with a fault has its default, and an element of a list of
+// texts or of tables that has one is empty. Of those, Check may say what it
+// likes: a fault of a key that has one already is dropped, and one of what is in
+// it, or of the list or table around it.
+type Check func(c *Config, fault func(key, problem, remedy string))
+
 // Load reads the configuration file at path, for serving: it must have a NAS.
 //
 // The error is a Faults when the file could be read and something in it, or in
 // a file it names, is wrong.
-func Load(path string) (*Config, error) {
+func Load(path string, checks ...Check) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("reading configuration %q: %w", path, withoutPath(err))
@@ -26,6 +38,7 @@ func Load(path string) (*Config, error) {
 		report.addMissing("nas", "there is no NAS, so nobody could log in",
 			`add one: [[nas]] and below it name = "gateway", addresses = ["192.0.2.10"] and secret_file = "gateway.secret"`)
 	}
+	report.run(checks, config)
 	if err := report.err(); err != nil {
 		return nil, err
 	}
@@ -35,8 +48,9 @@ func Load(path string) (*Config, error) {
 // Parse is Load for a text that is at hand. The name stands in faults, and its
 // folder is the one that paths in the text are relative to. Unlike Load it
 // takes a configuration without a NAS, such as Sample. The error is a Faults.
-func Parse(name string, text []byte) (*Config, error) {
+func Parse(name string, text []byte, checks ...Check) (*Config, error) {
 	config, report := parse(name, text)
+	report.run(checks, config)
 	if err := report.err(); err != nil {
 		return nil, err
 	}
@@ -69,11 +83,48 @@ func parse(name string, text []byte) (*Config, *report) {
 		return nil, report
 	}
 	config.resolve(filepath.Dir(name))
-	for i := range config.NAS {
-		report.readSecret(joinIndex("nas", i), &config.NAS[i])
-	}
+	config.readFiles(report)
 	config.verify(report)
 	return config, report
+}
+
+// readFiles reads the files of secrets, and looks whether the others can be read.
+func (c *Config) readFiles(r *report) {
+	for i := range c.NAS {
+		nas, key := &c.NAS[i], joinIndex("nas", i)
+		r.readSecret(sharedSecret, key+".secret", &nas.Secret, nas.SecretFile)
+	}
+	for i := range c.Directories {
+		directory, key := &c.Directories[i], joinIndex("directory", i)
+		r.readSecret(bindPassword, key+".bind_password", &directory.BindPassword, directory.BindPasswordFile)
+		r.readCertificates(key+".ca_file", directory.CAFile)
+	}
+	for i, path := range c.Radius.Dictionaries {
+		if path != "" {
+			r.readFile(r.element("radius.dictionaries", i), path)
+		}
+	}
+}
+
+// readFile returns what is in the file at path, nil with a fault.
+func (r *report) readFile(key, path string) []byte {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		r.add(key, fmt.Sprintf("cannot read %q: %v", path, withoutPath(err)), "correct the path, or let the account of the server read it")
+		return nil
+	}
+	return text
+}
+
+// readCertificates looks whether the file at path has certificates.
+func (r *report) readCertificates(key, path string) {
+	if path == "" {
+		return
+	}
+	text := r.readFile(key, path)
+	if text != nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+		r.add(key, fmt.Sprintf("%q has no certificate", path), "name a file with certificates in PEM, which begin with -----BEGIN CERTIFICATE-----")
+	}
 }
 
 // decode decodes text over the defaults, and reads no other file.
@@ -101,8 +152,10 @@ func syntaxFault(name string, text []byte, err error) Fault {
 	lines := strings.Split(string(text), "\n")
 	fault.Line = min(max(1, wrong.Position.Line), len(lines))
 	fault.Key, fault.Problem = wrong.LastKey, "not TOML: "+strings.TrimSuffix(wrong.Message, ".")
-	if strings.Contains(fault.Key+lines[fault.Line-1], "secret") {
-		fault.Problem = "not TOML"
+	for _, secret := range []string{"secret", "pass"} {
+		if strings.Contains(fault.Key+lines[fault.Line-1], secret) {
+			fault.Problem = "not TOML"
+		}
 	}
 	return fault
 }
@@ -112,6 +165,12 @@ func (c *Config) resolve(folder string) {
 	paths := []*string{&c.DataDir, &c.Store.KeyFile}
 	for i := range c.NAS {
 		paths = append(paths, &c.NAS[i].SecretFile)
+	}
+	for i := range c.Directories {
+		paths = append(paths, &c.Directories[i].CAFile, &c.Directories[i].BindPasswordFile)
+	}
+	for i := range c.Radius.Dictionaries {
+		paths = append(paths, &c.Radius.Dictionaries[i])
 	}
 	for _, path := range paths {
 		if *path != "" && !filepath.IsAbs(*path) {

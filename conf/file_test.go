@@ -108,7 +108,7 @@ func TestSecretFileLosesItsLineEnd(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "gateway.secret")
 		writeFile(t, path, text)
-		got, wrong := readSecretFile(path)
+		got, wrong := sharedSecret.readFile(path)
 		if wrong != nil || string(got) != want {
 			t.Errorf("of %q got %q, %v", text, got, wrong)
 		}
@@ -122,7 +122,7 @@ func TestSecretFileIsClosedToOthers(t *testing.T) {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, wrong := readSecretFile(path); (wrong == nil) != closed {
+		if _, wrong := sharedSecret.readFile(path); (wrong == nil) != closed {
 			t.Errorf("mode %04o: %v", mode, wrong)
 		}
 	}

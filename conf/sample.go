@@ -4,12 +4,13 @@ import (
 	_ "embed"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // Sample is the shipped file countersign.toml: each setting with its manual and
-// its default. A NAS is in it as a comment.
+// its default. A NAS, a directory, an exclusion and a reply are in it as comments.
 //
 //go:embed countersign.toml
 var Sample string
@@ -26,9 +27,10 @@ type QuickstartParams struct {
 // file, and has the one NAS "loopback" for the addresses 127.0.0.0/8 and ::1,
 // whose shared secret it wants in the file radius.secret of this folder. A
 // Message-Authenticator is not demanded of it: several programs of the machine
-// are this NAS, and some, like radclient, send none of their own accord.
+// are this NAS, and some, like radclient, send none of their own accord. Other
+// tables than those of the NAS remain comments.
 func QuickstartFile(p QuickstartParams) []byte {
-	text := strings.Split(uncomment(Sample), "\n")
+	text := strings.Split(uncomment(Sample, "nas"), "\n")
 	lines := scanPositions([]byte(strings.Join(text, "\n")))
 	set := func(key, value string) {
 		name := key[strings.LastIndexByte(key, '.')+1:]
@@ -44,6 +46,8 @@ func QuickstartFile(p QuickstartParams) []byte {
 	set("nas[0].addresses", `["127.0.0.0/8", "::1"]`)
 	set("nas[0].secret_file", `"radius.secret"`)
 	set("nas[0].message_authenticator", `"off"`)
+	preset := lines.line("nas[0].client_ip_from") - 1 // not to be given, so that the preset counts
+	text[preset] = "#" + text[preset]
 	return []byte(strings.Join(text, "\n"))
 }
 
@@ -56,11 +60,19 @@ func loopback(port uint16, usual []netip.AddrPort) string {
 	return strconv.Quote(fmt.Sprintf("127.0.0.1:%d", port))
 }
 
-// uncomment makes settings of the lines that begin with # and no space.
-func uncomment(text string) string {
-	lines := strings.Split(text, "\n")
+// uncomment makes settings of the lines that begin with # and no space, in these
+// arrays of tables.
+func uncomment(text string, tables ...string) string {
+	lines, within := strings.Split(text, "\n"), false
 	for i, line := range lines {
-		if setting, ok := strings.CutPrefix(line, "#"); ok && setting != "" && setting[0] != ' ' {
+		setting, isComment := strings.CutPrefix(line, "#")
+		switch {
+		case strings.HasPrefix(line, "["):
+			within = false
+		case strings.HasPrefix(line, "#[["):
+			within = slices.Contains(tables, strings.Trim(setting, "[]"))
+		}
+		if within && isComment && setting != "" && setting[0] != ' ' {
 			lines[i] = setting
 		}
 	}

@@ -186,6 +186,7 @@ func FuzzDecode(f *testing.F) {
 		config, report := decode("countersign.toml", []byte(text))
 		if config != nil {
 			config.verify(report)
+			report.run([]Check{wrongRules}, config)
 		}
 		err := report.err()
 		var faults Faults
@@ -195,12 +196,17 @@ func FuzzDecode(f *testing.F) {
 		if config == nil && len(faults) != 1 {
 			t.Errorf("neither a Config nor one fault, but %v", faults)
 		}
-		previous := 1
-		for _, fault := range faults {
-			if fault.Line < previous || fault.Line > 1+strings.Count(text, "\n") || fault.Problem == "" || fault.Remedy == "" {
-				t.Errorf("bad fault %+v", fault)
-			}
-			previous = fault.Line
-		}
+		verifyFaults(t, faults, 1+strings.Count(text, "\n"))
 	})
+}
+
+// verifyFaults demands faults that are whole and in the order of lines.
+func verifyFaults(t *testing.T, faults Faults, lines int) {
+	previous := 1
+	for _, fault := range faults {
+		if fault.Line < previous || fault.Line > lines || fault.Problem == "" || fault.Remedy == "" {
+			t.Errorf("bad fault %+v", fault)
+		}
+		previous = fault.Line
+	}
 }

@@ -9,7 +9,7 @@ import (
 // redacted is what a Secret prints.
 const redacted = "[redacted]"
 
-// Secret is a shared secret. It prints [redacted] under every verb of fmt, in
+// Secret is a shared secret or a password. It prints [redacted] under every verb of fmt, in
 // slog and in JSON, also as a field of other structs. The zero Secret is none.
 type Secret struct {
 	// fmt calls no methods on unexported fields of other structs, but prints

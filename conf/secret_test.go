@@ -16,6 +16,15 @@ const plantedFile = `[[nas]]
 name = "gateway"
 addresses = ["192.0.2.10"]
 secret = "` + planted + `"
+
+[[directory]]
+name = "headquarters"
+type = "openldap"
+servers = "ldaps://dc1.example.com"
+bind_dn = "cn=reader,dc=example,dc=com"
+bind_password = "` + planted + `"
+base_dn = "dc=example,dc=com"
+realms = "example.com"
 `
 
 func TestSecretIsNeverPrinted(t *testing.T) {
@@ -23,16 +32,17 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := config.NAS[0].Secret
-	if got := string(secret.Bytes()); got != planted {
-		t.Fatalf("Bytes() = %q", got)
+	secret, password := config.NAS[0].Secret, config.Directories[0].BindPassword
+	if got := string(secret.Bytes()) + string(password.Bytes()); got != planted+planted {
+		t.Fatalf("the secrets are %q", got)
 	}
 	hidden := struct {
-		secret Secret
-		config *Config
-		nas    []NAS
-	}{secret, config, config.NAS}
-	for _, value := range []any{secret, &secret, config, *config, config.NAS, &config.NAS[0], hidden, &hidden} {
+		secret      Secret
+		config      *Config
+		nas         []NAS
+		directories []Directory
+	}{secret, config, config.NAS, config.Directories}
+	for _, value := range []any{secret, &secret, config, *config, config.NAS, &config.NAS[0], config.Directories, &config.Directories[0], hidden, &hidden} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%o", "%b", "%c", "%U", "%e", "%t", "%p", "%20s", "% x"} {
 			verifyHidden(t, verb, fmt.Sprintf(verb, value))
 		}
@@ -105,16 +115,27 @@ func TestFaultsKeepSecrets(t *testing.T) {
 		"secret = '''\n" + planted,
 		"secret = \"" + planted + "\"\nsecret_file = 5",
 	} {
-		text := "[[nas]]\nname = \"gateway\"\naddresses = [\"192.0.2.10\"]\n" + line + "\n"
-		_, err := Parse("countersign.toml", []byte(text))
-		if err == nil {
-			t.Errorf("no fault in %s", line)
-		} else {
-			verifyHidden(t, "a fault", err.Error())
+		for _, text := range []string{
+			"[[nas]]\nname = \"gateway\"\naddresses = [\"192.0.2.10\"]\n" + line + "\n",
+			"[[directory]]\nname = \"headquarters\"\n" + strings.ReplaceAll(line, "secret", "bind_password") + "\n",
+		} {
+			_, err := Parse("countersign.toml", []byte(text))
+			if err == nil {
+				t.Errorf("no fault in %s", text)
+			} else {
+				verifyHidden(t, "a fault", err.Error())
+			}
 		}
 	}
+	text := "[[directory]]\nservers = [\"ldaps://reader:" + planted + "@dc1.example.com\"]\n"
+	_, err := Parse("countersign.toml", []byte(text))
+	if err == nil {
+		t.Error("no fault in " + text)
+	} else {
+		verifyHidden(t, "a fault", err.Error())
+	}
 	// Here the library's message would quote what was meant to be a secret.
-	for _, line := range []string{"secret = 77_77_", "secret = 0777", "secret = 99999999999999999999", "secret = 1.7_"} {
+	for _, line := range []string{"secret = 77_77_", "secret = 0777", "secret = 99999999999999999999", "secret = 1.7_", "bind_password = 77_77_", "bind_passwd = 0777"} {
 		_, err := Parse("countersign.toml", []byte("[[nas]]\n"+line+"\n"))
 		if err == nil || strings.Contains(err.Error(), "7") || strings.Contains(err.Error(), "99") {
 			t.Errorf("%s: %v", line, err)

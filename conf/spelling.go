@@ -57,7 +57,7 @@ func homes(name string) []string {
 // keysOf returns the keys of a table.
 func keysOf(table reflect.Type) []string {
 	var keys []string
-	for field := range table.Fields() {
+	for _, field := range fieldsOf(table) {
 		if key, ok := field.Tag.Lookup("toml"); ok {
 			keys = append(keys, key)
 		}

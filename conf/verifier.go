@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -26,7 +28,11 @@ func (c *Config) verify(r *report) {
 	r.verifyListeners(slices.Concat(listeners("radius.auth", c.Radius.Auth), listeners("radius.acct", c.Radius.Acct)))
 	r.verifyListeners(slices.Concat(listeners("web.listen", c.Web.Listen), listeners("metrics.listen", c.Metrics.Listen)))
 	r.verifyLogin(&c.Login)
-	r.verifyNASes(c.NAS)
+	r.verifyToken(&c.Token)
+	c.verifyNASes(r)
+	c.verifyDirectories(r)
+	c.verifyRules(r)
+	c.verifyPasses(r)
 }
 
 // listener is an address to listen on, and the key that has it.
@@ -73,9 +79,37 @@ func (r *report) verifyLogin(l *Login) {
 	verifyOrder(r, "login.max_drift", l.MaxDrift, "login.resync_steps", l.ResyncSteps)
 	verifyOrder(r, "login.throttle_first", l.ThrottleFirst, "login.throttle_max", l.ThrottleMax)
 	verifyOrder(r, "login.throttle_max", l.ThrottleMax, "login.throttle_forget", l.ThrottleForget)
-	if len(l.RejectMessage) > maxMessageBytes {
-		r.add("login.reject_message",
-			fmt.Sprintf("has %d bytes, and a Reply-Message holds %d", len(l.RejectMessage), maxMessageBytes), "shorten it")
+	r.verifyMessage("login.reject_message", l.RejectMessage)
+	r.verifyMessage("login.no_token_message", l.NoTokenMessage)
+	r.verifyMessage("login.challenge_message", l.ChallengeMessage)
+	if l.ChallengeMessage == "" {
+		r.addMissing("login.challenge_message", "is empty, and the user would not know what to enter", "say it, or leave the key out")
+	}
+}
+
+// verifyMessage reports a message that is too long for a Reply-Message.
+func (r *report) verifyMessage(key, message string) {
+	if len(message) > maxMessageBytes {
+		r.add(key, fmt.Sprintf("has %d bytes, and a Reply-Message holds %d", len(message), maxMessageBytes), "shorten it")
+	}
+}
+
+// verifyToken reports tokens that cannot be made. A MobilePASS token has an
+// algorithm of its own, which t has afterwards.
+func (r *report) verifyToken(t *Token) {
+	if t.Period%time.Second != 0 {
+		r.add("token.period", fmt.Sprintf("%s is no number of whole seconds", t.Period), "choose 30s, or what the token app can do")
+	}
+	if t.Type != TokenMobilePASS {
+		return
+	}
+	_, said := r.lines["token.algorithm"]
+	if said && t.Algorithm != AlgorithmSHA256 {
+		r.addMissing("token.algorithm", fmt.Sprintf("a MobilePASS token always has sha256, not %s", t.Algorithm), `write "sha256", or leave it out`)
+	}
+	t.Algorithm = AlgorithmSHA256
+	if t.Digits != 6 {
+		r.addMissing("token.digits", fmt.Sprintf("a MobilePASS token always has 6 digits, not %d", t.Digits), "write 6, or leave it out")
 	}
 }
 
@@ -104,51 +138,42 @@ func amount(value any) string {
 	return text
 }
 
-// verifyNASes reports what is missing of a NAS, and what two of them share.
-func (r *report) verifyNASes(all []NAS) {
-	names, networks := map[string]int{}, map[netip.Prefix]int{} // to the index of the NAS
-	for i, nas := range all {
-		key := joinIndex("nas", i)
+// verifyNames reports names in an array of tables that logs and metrics cannot
+// show, and those that are given twice. Which is missing is reported unless
+// example is "". noun is what one of the tables is.
+func (r *report) verifyNames(table, noun, example string, names []string) {
+	first := map[string]int{} // to the index of the table
+	for i, name := range names {
+		key := joinIndex(table, i)
 		if r.has(key) {
 			continue // not a table at all
 		}
-		r.verifyName(key+".name", nas.Name)
-		if first, taken := names[nas.Name]; !taken {
-			names[nas.Name] = i
-		} else if nas.Name != "" {
-			r.add(key+".name", fmt.Sprintf("%q is the name of the NAS at line %d", nas.Name, r.lines.line(joinIndex("nas", first))),
-				"give each NAS a name of its own")
-		}
-		if len(nas.Addresses) == 0 {
-			r.addMissing(key+".addresses", "the NAS has no address", `name where its packets come from, as addresses = ["192.0.2.10"]`)
-		}
-		for _, network := range nas.Addresses {
-			if first, taken := networks[network]; !taken {
-				networks[network] = i
-			} else {
-				r.add(key+".addresses", fmt.Sprintf("%s is given already, for the NAS at line %d",
-					inShort(network), r.lines.line(joinIndex("nas", first))),
-					"leave it out at one of the two places")
-			}
+		switch other, taken := first[name]; {
+		case name == "" && example != "":
+			r.addMissing(key+".name", "the "+noun+" has no name", "add name = "+strconv.Quote(example)+", or what you call it")
+		case name == "":
+		case taken:
+			r.add(key+".name", fmt.Sprintf("%q is the name of the %s at line %d", name, noun, r.lines.line(joinIndex(table, other))),
+				"give each "+noun+" a name of its own")
+		case !isName(name):
+			r.add(key+".name", fmt.Sprintf("%q is not a name of 1 to %d printable bytes without spaces around", name, maxNameBytes), "choose another")
+		default:
+			first[name] = i
 		}
 	}
 }
 
-// inShort returns a network as text, one of a single address without its length.
-func inShort(network netip.Prefix) string {
-	if network.IsSingleIP() {
-		return network.Addr().String()
-	}
-	return network.String()
-}
-
-// verifyName reports a name that logs and metrics cannot show.
-func (r *report) verifyName(key, name string) {
+// isName reports whether logs and metrics can show a name.
+func isName(name string) bool {
 	unprintable := strings.ContainsFunc(name, func(c rune) bool { return !unicode.IsPrint(c) })
-	switch {
-	case name == "":
-		r.addMissing(key, "the NAS has no name", `add name = "gateway", or what you call it`)
-	case len(name) > maxNameBytes || unprintable || strings.TrimSpace(name) != name:
-		r.add(key, fmt.Sprintf("%q is not a name of 1 to %d printable bytes without spaces around", name, maxNameBytes), "choose another")
+	return name != "" && len(name) <= maxNameBytes && !unprintable && strings.TrimSpace(name) == name
+}
+
+// namesOf returns what name returns for each element.
+func namesOf[T any](all []T, name func(*T) string) []string {
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = name(&all[i])
 	}
+	return names
 }
