@@ -144,6 +144,9 @@ func Defaults() *Config {
 			MinPINLength:    4,
 			RejectMessage:   "Login failed. Check your OTP PIN and eToken and try again.",
 
+			MaxWrongPasswords: 3,
+			WrongPasswordTime: 30 * time.Minute,
+
 			Mode:             ModeMandatory,
 			ChallengeTime:    2 * time.Minute,
 			ChallengeMessage: "Enter the next code of your eToken.",

@@ -30,6 +30,11 @@ type Exclusion struct {
 // Reply is a table [[reply]]: attributes of an Access-Accept. Without a
 // criterion every Access-Accept has them; of several tables whose criteria a
 // login meets it has the attributes of all.
+//
+// One that names groups makes every login depend on the directory: while it does
+// not answer, and after its stale_time, a login that could meet the reply gets no
+// answer, even with the right code, because an Access-Accept without its
+// attributes may allow more than it should.
 type Reply struct {
 	// Name is what explanations call it: up to 64 bytes, its own. It may be left
 	// out.
@@ -55,7 +60,8 @@ type Attribute struct {
 // This package only looks at the names of NASes in it; what else the values
 // mean is told by a [Check].
 type Criteria struct {
-	// Users are user names as the server knows them.
+	// Users are user names as the server knows them, with any realm of the
+	// directory before a backslash or behind an @.
 	Users    []string `toml:"users"`
 	NotUsers []string `toml:"not_users"`
 
@@ -63,7 +69,7 @@ type Criteria struct {
 	Groups    []string `toml:"groups"`
 	NotGroups []string `toml:"not_groups"`
 
-	// Realms are realms of user names.
+	// Realms are realms of user names. All realms of a directory are the same.
 	Realms    []string `toml:"realms"`
 	NotRealms []string `toml:"not_realms"`
 

@@ -128,6 +128,8 @@ func (d *decoder) instant(e entry, into *time.Time) {
 		d.add(e.key, "does not say in which time zone", fmt.Sprintf("add the offset from UTC, as %sZ or %s+01:00", utc, utc))
 	case value.Year() < 2000:
 		d.add(e.key, fmt.Sprintf("lies in the year %d", value.Year()), "choose a date since the year 2000, or leave it out for never")
+	case value.Year() > 9998: // in other time zones it could not be written
+		d.add(e.key, fmt.Sprintf("lies in the year %d", value.Year()), "choose a date before the year 9999, or leave it out for never")
 	default:
 		*into = value.UTC()
 	}

@@ -59,6 +59,16 @@ type Login struct {
 	// as a further failure; "0s" counts each.
 	RepeatTime time.Duration `toml:"repeat_time" bounds:"0s to 1h"`
 
+	// MaxWrongPasswords is how many different wrong directory passwords of a
+	// user, from wherever, the directory is shown within WrongPasswordTime; the
+	// same wrong one is shown once. Keep it below the directory's own lock-out
+	// threshold, so that nobody can be locked out there from here.
+	MaxWrongPasswords int `toml:"max_wrong_passwords" bounds:"1 to 100"`
+
+	// WrongPasswordTime is how long MaxWrongPasswords counts. It begins anew with
+	// each wrong password.
+	WrongPasswordTime time.Duration `toml:"wrong_password_time" bounds:"1m to 24h"`
+
 	// MinPINLength is the least number of characters of a PIN that is set from
 	// now on. PINs set before stay good.
 	MinPINLength int `toml:"min_pin_length" bounds:"1 to 32"`
@@ -68,8 +78,9 @@ type Login struct {
 	RejectMessage string `toml:"reject_message"`
 
 	// NoTokenMessage is the Reply-Message of an Access-Reject for a user who
-	// holds no token, at most 253 bytes. It tells an outsider who holds none. ""
-	// is RejectMessage.
+	// holds no token, at most 253 bytes. It tells an outsider who holds none, and
+	// in the mode create-token that the directory password was right. "" is
+	// RejectMessage.
 	NoTokenMessage string `toml:"no_token_message"`
 
 	// ChallengeTime is how long an Access-Challenge may be answered.

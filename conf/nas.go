@@ -53,6 +53,8 @@ type NAS struct {
 
 	// Excluded is what a login gets that needs no code. It has no default: a NAS
 	// that an exclusion applies to, or with the mode token-holders, must say it.
+	// Rules that were added at run time count as well, also when the file is read
+	// anew.
 	Excluded Excluded `toml:"excluded" oneof:"'' accept directory-password"`
 
 	// Challenge has a user asked for a second code by an Access-Challenge, where

@@ -29,6 +29,9 @@ func newCompiler(o Options) *compiler {
 	if c.FoldUser == nil {
 		c.FoldUser = lowerCase
 	}
+	if c.FoldRealm == nil {
+		c.FoldRealm = lowerCase
+	}
 	if c.FoldGroup == nil {
 		c.FoldGroup = lowerCase
 	}
@@ -126,6 +129,9 @@ func (c *compiler) value(into *criterion, text string) (wrong *complaint) {
 		var folded string
 		folded, wrong = c.fold(into.Kind, text)
 		into.words = append(into.words, word{folded, text})
+		if into.Kind == Users && c.CanonicalUser != nil {
+			into.words = append(into.words, word{c.CanonicalUser(folded), text})
+		}
 	}
 	return wrong
 }
@@ -137,17 +143,17 @@ func (c *compiler) fold(kind Kind, text string) (string, *complaint) {
 		if folded, ok := c.FoldUser(text); ok && folded != "" {
 			return folded, nil
 		}
-		return "", &complaint{fmt.Sprintf("%.64q is no user name", text), `write it as the user types it, as "alice"`}
+		return "", &complaint{fmt.Sprintf("%.64q is no user name", text), `write it as "alice" or "alice@example.org"`}
 	case Groups:
 		if folded, ok := c.FoldGroup(text); ok && folded != "" {
 			return folded, nil
 		}
 		return "", &complaint{fmt.Sprintf("%.64q is no group", text), `write its name, as "vpn-users", or its DN`}
 	case Realms:
-		if strings.ContainsFunc(text, notInRealm) {
-			return "", &complaint{fmt.Sprintf("%.64q is no realm", text), `write what stands behind the @, as "example.org"`}
+		if folded, ok := c.FoldRealm(text); ok && folded != "" && !strings.ContainsFunc(text, notInRealm) {
+			return folded, nil
 		}
-		return strings.ToLower(text), nil
+		return "", &complaint{fmt.Sprintf("%.64q is no realm", text), `write what stands behind the @, as "example.org"`}
 	case NASes:
 		if c.Options.NASes != nil && !c.nases[text] {
 			return "", &complaint{fmt.Sprintf("there is no NAS %.64q", text), c.knownNASes()}

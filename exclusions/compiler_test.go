@@ -23,13 +23,13 @@ func TestCompileReportsAllFaults(t *testing.T) {
 		{Name: "empty"},
 		{Name: "values", Criteria: []Criterion{user, with(Realms), {Kind: kindCount, Values: []string{"x"}}, with(NASIdentifiers, "fw", "", " ")}},
 		{Name: "words", Criteria: []Criterion{
-			with(Users, "alice", "no user"), with(Groups, "no group", "staff"), with(Realms, "example.org", "@example.org", "a b"),
+			with(Users, "alice", "no user"), with(Groups, "no group", "staff"), with(Realms, "example.org", "@example.org", "a b", "no-realm"),
 			with(NASes, "vpn", "VPN", "ftp"), with(NASIdentifiers, strings.Repeat("x", 253), strings.Repeat("x", 254)),
 		}},
 		{Name: "several", Criteria: []Criterion{with(ClientIPs, "192.0.2.7", "192.0.2.7/24"), without(ClientMACs, "x"), with(Times, "never")}},
 	}
-	fold := func(s string) (string, bool) { return strings.ToLower(s), !strings.HasPrefix(s, "no ") }
-	l, faults := Compile(rules, Options{FoldUser: fold, FoldGroup: fold, NASes: []string{"vpn", "office"}})
+	fold := func(s string) (string, bool) { return strings.ToLower(s), !strings.HasPrefix(s, "no") }
+	l, faults := Compile(rules, Options{FoldUser: fold, FoldRealm: fold, FoldGroup: fold, NASes: []string{"vpn", "office"}})
 	if l != nil {
 		t.Error("there is a list in spite of faults")
 	}
@@ -50,10 +50,11 @@ func TestCompileReportsAllFaults(t *testing.T) {
 		`rule 11, criterion 3: there is no kind(10); name one of ` + alternatives(kinds[:]),
 		`rule 11, criterion 4, value 2: a value of nas_identifiers is empty; leave it out`,
 		`rule 11, criterion 4, value 3: a value of nas_identifiers is empty; leave it out`,
-		`rule 12, criterion 1, value 2: "no user" is no user name; write it as the user types it, as "alice"`,
+		`rule 12, criterion 1, value 2: "no user" is no user name; write it as "alice" or "alice@example.org"`,
 		`rule 12, criterion 2, value 1: "no group" is no group; write its name, as "vpn-users", or its DN`,
 		`rule 12, criterion 3, value 2: "@example.org" is no realm; write what stands behind the @, as "example.org"`,
 		`rule 12, criterion 3, value 3: "a b" is no realm; write what stands behind the @, as "example.org"`,
+		`rule 12, criterion 3, value 4: "no-realm" is no realm; write what stands behind the @, as "example.org"`,
 		`rule 12, criterion 4, value 2: there is no NAS "VPN"; name one of vpn and office`,
 		`rule 12, criterion 4, value 3: there is no NAS "ftp"; name one of vpn and office`,
 		`rule 12, criterion 5, value 2: "` + strings.Repeat("x", 64) + `" is longer than the 253 bytes of an attribute; shorten it to what the NAS sends`,
@@ -104,6 +105,40 @@ func TestCompileFoldsAndCopies(t *testing.T) {
 	l = listWith(t, Options{FoldUser: fold}, Rule{Name: "user", Criteria: []Criterion{with(Users, "alice@example.org")}})
 	if rule, _ := l.Decide(fullLogin()); rule != 0 {
 		t.Errorf("rule %d", rule)
+	}
+}
+
+// A user may be written by either name, a realm by any that folds to the one that
+// logins have.
+func TestCompileOfOtherNames(t *testing.T) {
+	o := Options{
+		CanonicalUser: func(s string) string { return strings.TrimPrefix(s, `ex\`) },
+		FoldRealm: func(s string) (string, bool) {
+			return map[string]string{"EX": "example.org", "other": "other"}[s], true
+		},
+	}
+	for _, c := range []struct {
+		about string
+		with  Criterion
+		user  string
+		want  string // what is met; "" for nothing
+	}{
+		{"the canonical name", with(Users, `EX\Alice`), "alice", `user alice is listed as "EX\\Alice"`},
+		{"the name as it stands", with(Users, `EX\Alice`), `ex\alice`, `user "ex\\alice" is listed as "EX\\Alice"`},
+		{"another user", with(Users, `EX\Bob`), "alice", ""},
+		{"an excepted user", without(Users, `EX\Alice`), "alice", ""},
+		{"a realm", with(Realms, "other", "EX"), "alice", "realm example.org is listed as EX"},
+		{"another realm", with(Realms, "other"), "alice", ""},
+		{"an excepted realm", without(Realms, "EX"), "alice", ""},
+	} {
+		l := listWith(t, o, Rule{Name: "r", Criteria: []Criterion{c.with}})
+		login := fullLogin()
+		login.User = []byte(c.user)
+		rule, _ := l.Decide(login)
+		got := l.Explain(login)[0]
+		if met := rule == 0; met != (c.want != "") || met && got.Text != c.want {
+			t.Errorf("%s: rule %d, %s, want %q", c.about, rule, got.Text, c.want)
+		}
 	}
 }
 

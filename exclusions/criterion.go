@@ -57,18 +57,26 @@ func (c *criterion) ask(login *Login) answer {
 		return answerIf(c.openWindow(login) >= 0)
 	case ClientIPs, NASAddresses, NASIPAddresses:
 		return c.askAddress(addressOf(c.Kind, login))
-	case Realms, NASes:
-		return c.askText(textOf(c.Kind, login))
+	case Users:
+		return c.askWho(c.askBytes(login.User), login)
+	case Realms:
+		return c.askWho(c.askText(login.Realm), login)
+	case NASes:
+		return c.askText(login.NAS)
 	}
-	return c.askName(login)
+	return c.askBytes(login.NASIdentifier)
 }
 
-// askName asks for a user or a NAS-Identifier. Of a user whose directory does not
-// answer only what was typed is known: one who is excepted may have typed another
-// of their names.
-func (c *criterion) askName(login *Login) answer {
-	a := c.askBytes(bytesOf(c.Kind, login))
-	if a == other && c.Kind == Users && c.Not && login.GroupsUnknown {
+// askWho turns an answer about the user into what it is worth. Of a stranger, and
+// of a user whose directory does not answer, only what was typed is known: one who
+// is excepted may have typed another of their names.
+func (c *criterion) askWho(a answer, login *Login) answer {
+	switch {
+	case a != other || !c.Not:
+		return a
+	case login.Stranger:
+		return untold
+	case login.GroupsUnknown && c.Kind == Users:
 		return unknown
 	}
 	return a
@@ -83,22 +91,6 @@ func addressOf(kind Kind, login *Login) netip.Addr {
 		return login.NASAddress
 	}
 	return login.NASIPAddress
-}
-
-// textOf is the fact that realms and nases compare.
-func textOf(kind Kind, login *Login) string {
-	if kind == Realms {
-		return login.Realm
-	}
-	return login.NAS
-}
-
-// bytesOf is the fact that users and nas_identifiers compare.
-func bytesOf(kind Kind, login *Login) []byte {
-	if kind == Users {
-		return login.User
-	}
-	return login.NASIdentifier
 }
 
 func answerIf(has bool) answer {
@@ -160,7 +152,10 @@ func compareWord(w word, text string) int { return cmp.Compare(w.folded, text) }
 // askGroups looks for the fewer of the login's groups and the criterion's among
 // the others.
 func (c *criterion) askGroups(login *Login) answer {
-	if login.GroupsUnknown {
+	switch {
+	case login.Stranger:
+		return untold
+	case login.GroupsUnknown:
 		return unknown
 	}
 	return answerIf(c.commonGroup(login.Groups) >= 0)

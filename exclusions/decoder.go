@@ -54,6 +54,7 @@ func (d *decoder) trace() Trace {
 	t.NASIPAddress = d.address(hasNASIPAddress)
 	t.Typed = decodeText[[]byte](d, hasTyped)
 	t.GroupsUnknown = d.facts&groupsUnknown != 0
+	t.Stranger = d.facts&stranger != 0
 	return t
 }
 

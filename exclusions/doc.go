@@ -17,6 +17,10 @@
 // silence never excludes anybody. An empty list of groups is told: whoever is
 // in no group meets "not in the group staff". The time is always told.
 //
+// A user whom no directory has is a stranger: the name may be another way to write
+// that of a user whom one has. So of a stranger no groups are told, nor that the
+// user or the realm is not this or that one.
+//
 // Of several client MACs one in the set suffices, and with Not none of them may
 // be in it. An IPv4-mapped IPv6 address is the IPv4 address; apart from that
 // ranges of IPv6 hold no IPv4 addresses. The zone of an address is not looked at.

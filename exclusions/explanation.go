@@ -85,6 +85,9 @@ func (c *criterion) explainMissed(login *Login) string {
 func (c *criterion) explain(login *Login) string {
 	switch c.ask(login) {
 	case untold:
+		if login.Stranger && (c.Kind == Groups || c.Not && (c.Kind == Users || c.Kind == Realms)) {
+			return "no directory has " + userOf(login) + ", so who that is and what they are not is not known"
+		}
 		return silence[c.Kind]
 	case found:
 		return c.explainFound(login)
@@ -126,12 +129,14 @@ func (c *criterion) explainFound(login *Login) string {
 
 // explainWord names the word that the login has, if it is written differently.
 func (c *criterion) explainWord(login *Login) string {
-	var has string
+	has := string(login.NASIdentifier)
 	switch c.Kind {
-	case Realms, NASes:
-		has = textOf(c.Kind, login)
-	default:
-		has = string(bytesOf(c.Kind, login))
+	case Users:
+		has = string(login.User)
+	case Realms:
+		has = login.Realm
+	case NASes:
+		has = login.NAS
 	}
 	text := c.subject(login) + " is listed"
 	if i, ok := slices.BinarySearchFunc(c.words, has, compareWord); ok && c.words[i].written != has {

@@ -51,6 +51,8 @@ func TestExplain(t *testing.T) {
 		{two, []Criterion{without(ClientIPs, "10.0.0.0/8")}, Missed, "the request tells no client IP"},
 		{two, []Criterion{with(Groups, "staff")}, Unknown, `the groups and other names of "al ice" are unknown, because the directory does not answer`},
 		{two, []Criterion{with(Groups, "staff"), with(Users, "bob")}, Missed, `user "al ice" is not bob`},
+		{&Login{User: []byte(`corp\al`), Stranger: true}, []Criterion{without(Groups, "staff")}, Missed, `no directory has "corp\\al", so who that is and what they are not is not known`},
+		{&Login{User: []byte("al"), Stranger: true}, []Criterion{without(Users, "bob")}, Missed, "no directory has al, so who that is and what they are not is not known"},
 		{&Login{GroupsUnknown: true}, []Criterion{with(Groups, "staff")}, Unknown, "the groups and other names of the user are unknown, because the directory does not answer"},
 	} {
 		f := list(t, c.criteria).Explain(c.login)[0]

@@ -28,9 +28,13 @@ func expired(expires, at time.Time) bool { return !expires.IsZero() && !at.Befor
 
 // Options say how rules are read.
 type Options struct {
-	// FoldUser and FoldGroup bring a user name, and a DN or name of a group, into
-	// the form of Identity; false says that it is none. Lower case when nil.
-	FoldUser, FoldGroup func(string) (string, bool)
+	// FoldUser, FoldRealm and FoldGroup bring a user name, a realm, and a DN or name
+	// of a group into the form of Identity; false says that it is none. Lower case
+	// when nil.
+	FoldUser, FoldRealm, FoldGroup func(string) (string, bool)
+	// CanonicalUser is another name for who has a folded user name: the canonical
+	// one, as far as the name alone tells it. Both count; nil: there is no other.
+	CanonicalUser func(string) string
 	// Location is the time zone of windows that name none: UTC when nil.
 	Location *time.Location
 	// At is the instant from which the list is used: what has expired by then is

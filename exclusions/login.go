@@ -24,6 +24,10 @@ type Login struct {
 	Realm         string
 	Groups        []string // as Identity has them
 	GroupsUnknown bool     // the directory did not answer: nor is it known whether User is the canonical name
+	// Stranger: no directory has a user of this name, which may be another name of
+	// one whom a directory has. So neither groups are told, nor that User is not
+	// somebody, nor that Realm is not another.
+	Stranger      bool
 	NAS           string
 	NASAddress    netip.Addr // the packet's source
 	NASIPAddress  netip.Addr // as claimed, of a NAS trusted to

@@ -26,6 +26,8 @@ func naiveStanding(r *Rule, o Options, login *Login) Standing {
 			return slices.ContainsFunc(facts, func(fact string) bool { return naiveHas(c.Kind, value, fact) })
 		})
 		switch {
+		case login.Stranger && (c.Kind == Groups || c.Not && (c.Kind == Users || c.Kind == Realms)):
+			return Missed
 		case c.Kind == Groups && login.GroupsUnknown:
 			result = Unknown
 		case !isTold || has == c.Not:
@@ -211,6 +213,9 @@ func (d dice) login() *Login {
 	}
 	slices.Sort(login.Groups)
 	login.Groups = slices.Compact(login.Groups)
+	if d.IntN(4) == 0 {
+		login.Stranger, login.GroupsUnknown, login.Groups = true, false, nil
+	}
 	return login
 }
 

@@ -25,7 +25,7 @@ type Trace struct {
 const traceVersion = 1
 
 // The facts that an encoded trace has: bits of the varint behind the version, and
-// each but groupsUnknown with its value behind that, in this order. Those that
+// each but groupsUnknown and stranger with its value behind that, in this order. Those that
 // most logins lack come last.
 const (
 	hasUser = 1 << iota
@@ -46,6 +46,7 @@ const (
 	hasNASIPAddress
 	hasTyped
 	groupsUnknown
+	stranger
 	traceFacts = 1<<iota - 1
 )
 
@@ -55,7 +56,7 @@ func (t *Trace) facts() uint64 {
 	for bit, has := range [...]bool{
 		len(t.User) > 0, t.NASAddress.IsValid(), t.ClientIP.IsValid(), t.ClientIPFrom != 0, t.Source != 0, t.Directory != "",
 		t.Mode != 0, t.Pass != 0, t.Revision != 0, t.Rule != "", len(t.Groups) > 0, t.Realm != "", len(t.NASIdentifier) > 0,
-		len(t.ClientMACs) > 0, t.MACFrom != 0, t.NASIPAddress.IsValid(), len(t.Typed) > 0, t.GroupsUnknown,
+		len(t.ClientMACs) > 0, t.MACFrom != 0, t.NASIPAddress.IsValid(), len(t.Typed) > 0, t.GroupsUnknown, t.Stranger,
 	} {
 		if has {
 			facts |= 1 << bit

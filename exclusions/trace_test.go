@@ -14,7 +14,7 @@ import (
 func fullTrace() *Trace {
 	return &Trace{
 		Login: Login{
-			User: []byte("alice"), Realm: "example.org", Groups: []string{"cn=vpn,ou=groups,dc=example,dc=org", "staff"}, GroupsUnknown: true,
+			User: []byte("alice"), Realm: "example.org", Groups: []string{"cn=vpn,ou=groups,dc=example,dc=org", "staff"}, GroupsUnknown: true, Stranger: true,
 			NASAddress: netip.MustParseAddr("192.0.2.1"), NASIPAddress: netip.MustParseAddr("fe80::1%eth0"), NASIdentifier: []byte("fw1"),
 			ClientIP: netip.MustParseAddr("2001:db8::7"), ClientMACs: []MAC{mac, 1},
 		},
@@ -119,7 +119,7 @@ func TestDamagedTraces(t *testing.T) {
 	for name, damaged := range map[string][]byte{
 		"of another version":         {2, 0},
 		"with something behind":      append(bytes.Clone(full), 0),
-		"with a fact that is none":   {1, 0x80, 0x80, 0x10},
+		"with a fact that is none":   {1, 0x80, 0x80, 0x20},
 		"with a varint that is long": {1, 0x80, 0},
 		"with an empty user":         {1, hasUser, 0},
 		"with a user that is cut":    {1, hasUser, 200, 'a'},

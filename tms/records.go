@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"countersign/exclusions"
 	"countersign/otp"
 )
 
@@ -62,6 +63,25 @@ type Login struct {
 	Station  string
 	Method   otp.Method
 	Decision otp.Decision
+	Rule     uint64 // Rule.ID of the rule by which no code was needed, 0 for none
+	Trace    []byte // exclusions.ParseTrace reads it; empty when there was nothing to tell
+}
+
+// Rule is a rule of exclusion as an administrator sees it.
+type Rule struct {
+	Exists bool // as in User
+	exclusions.Rule
+	ID    uint64    // never used for another rule, nor for this one when it is changed
+	File  bool      // it comes from the configuration, not from an act
+	Added time.Time // or changed
+	By    string    // who did
+	Use   RuleUse
+}
+
+// RuleUse is how a rule was used.
+type RuleUse struct {
+	Count uint64    // logins it decided
+	Last  time.Time // when it last did
 }
 
 // Accounting is the part of an Event about an Accounting-Request.
@@ -76,6 +96,10 @@ type Filter struct {
 	User   otp.UserName
 	Serial otp.Serial
 	Limit  int
+	// Source is Local for the users of the store, without asking a directory, or
+	// the name of a directory for the users it has. It is for Service.Users; the
+	// Store does not see it.
+	Source string
 }
 
 // Store keeps users and tokens. Each change is one transaction that also writes
@@ -101,6 +125,21 @@ type Store interface {
 	// Users and Tokens list by name and by serial.
 	Users(ctx context.Context, f Filter, each func(*User) error) error
 	Tokens(ctx context.Context, f Filter, each func(*Token) error) error
+	// ChangeRule is ChangeUser for a rule that an administrator adds or removes at
+	// run time. A changed rule gets a new ID. A name that a rule of the
+	// configuration has wraps ErrExists.
+	ChangeRule(ctx context.Context, name string, act Act, change func(*Rule) error) error
+	// SetFileRules makes these the rules of the configuration, in this order. Of
+	// those that are unchanged everything stays. When nothing has changed, nothing
+	// is written. A rule of run time with the name of one of them wraps ErrExists.
+	SetFileRules(ctx context.Context, act Act, rules []exclusions.Rule) error
+	// Rules lists the rules of a revision, those of the configuration first, in
+	// its order, then the others by ID; revision 0 is the present one. It returns
+	// which revision it listed. Each change of the rules is a revision, and none
+	// is forgotten; before the first change it is 0.
+	Rules(ctx context.Context, revision uint64, each func(*Rule) error) (uint64, error)
+	// Event finds a record of the journal. The error wraps ErrNotFound.
+	Event(ctx context.Context, id otp.EventID) (Event, error)
 	// Events lists the journal, the newest first.
 	Events(ctx context.Context, f Filter, each func(*Event) error) error
 }

@@ -30,9 +30,12 @@ type Options struct {
 	Store        Store
 	Keeper       Keeper
 	Clock        func() time.Time
-	Rand         io.Reader         // for serials
+	Rand         io.Reader         // for serials and seeds; safe for concurrent use
 	Policy       func() otp.Policy // for resync
 	MinPINLength func() int
+	Rulebook     Rulebook  // nobody is asked about rules when nil
+	Directory    Directory // the store has all users when nil
+	Explainer    Explainer // nothing can be explained when nil
 }
 
 // Keeper looks after the store as a whole. Progress may be nil.

@@ -24,19 +24,30 @@ func TestTheGateRefusesEveryAct(t *testing.T) {
 			_, err := s.SetUser(ctx, stranger, UserChange{Name: "x", Disabled: &disabled})
 			return err
 		},
-		"RemoveUser":  func() error { return s.RemoveUser(ctx, stranger, "x") },
-		"Users":       func() error { return s.Users(ctx, stranger, Filter{}, nil) },
-		"AddToken":    func() error { _, err := s.AddToken(ctx, stranger, NewToken{Seed: seed}); return err },
-		"AssignToken": func() error { _, err := s.AssignToken(ctx, stranger, "s", "x"); return err },
-		"EnableToken": func() error { _, err := s.EnableToken(ctx, stranger, "s", true); return err },
-		"UnlockToken": func() error { _, err := s.UnlockToken(ctx, stranger, "s"); return err },
-		"ResyncToken": func() error { _, err := s.ResyncToken(ctx, stranger, TokenResync{Serial: "s"}); return err },
-		"RemoveToken": func() error { return s.RemoveToken(ctx, stranger, "s") },
-		"Tokens":      func() error { return s.Tokens(ctx, stranger, Filter{}, nil) },
-		"Events":      func() error { return s.Events(ctx, stranger, Filter{}, nil) },
-		"Import":      func() error { _, err := s.Import(ctx, stranger, strings.NewReader("user\nx\n"), false); return err },
-		"Backup":      func() error { _, _, err := s.Backup(ctx, stranger); return err },
-		"RotateKeys":  func() error { return s.RotateKeys(ctx, stranger, nil) },
+		"RemoveUser":   func() error { return s.RemoveUser(ctx, stranger, "x") },
+		"Users":        func() error { return s.Users(ctx, stranger, Filter{}, nil) },
+		"AddToken":     func() error { _, err := s.AddToken(ctx, stranger, NewToken{Seed: seed}); return err },
+		"AssignToken":  func() error { _, err := s.AssignToken(ctx, stranger, "s", "x"); return err },
+		"EnableToken":  func() error { _, err := s.EnableToken(ctx, stranger, "s", true); return err },
+		"UnlockToken":  func() error { _, err := s.UnlockToken(ctx, stranger, "s"); return err },
+		"ResyncToken":  func() error { _, err := s.ResyncToken(ctx, stranger, TokenResync{Serial: "s"}); return err },
+		"RemoveToken":  func() error { return s.RemoveToken(ctx, stranger, "s") },
+		"Tokens":       func() error { return s.Tokens(ctx, stranger, Filter{}, nil) },
+		"Events":       func() error { return s.Events(ctx, stranger, Filter{}, nil) },
+		"AddRule":      func() error { _, err := s.AddRule(ctx, stranger, NewRule{}); return err },
+		"RemoveRule":   func() error { return s.RemoveRule(ctx, stranger, "r") },
+		"Rules":        func() error { return s.Rules(ctx, stranger, "", nil) },
+		"RuleReport":   func() error { _, err := s.RuleReport(ctx, stranger, 0); return err },
+		"Explain":      func() error { _, err := s.Explain(ctx, stranger, ExplainRequest{}); return err },
+		"ExplainEvent": func() error { _, err := s.ExplainEvent(ctx, stranger, "1-0"); return err },
+		"CreateToken":  func() error { return s.CreateToken(ctx, stranger, "x", NewToken{}) },
+		"HandOverToken": func() error {
+			_, err := s.HandOverToken(ctx, stranger, HandOver{Serial: "s", Seed: seed})
+			return err
+		},
+		"Import":     func() error { _, err := s.Import(ctx, stranger, strings.NewReader("user\nx\n"), false); return err },
+		"Backup":     func() error { _, _, err := s.Backup(ctx, stranger); return err },
+		"RotateKeys": func() error { return s.RotateKeys(ctx, stranger, nil) },
 	}
 	for name, act := range acts {
 		if err := act(); !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "mallory@socket") {

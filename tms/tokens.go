@@ -148,6 +148,23 @@ func (s *Service) AddToken(ctx context.Context, c Caller, n NewToken) (TokenView
 	return view, err
 }
 
+// NewSeed makes up a seed, as long as the output of the token's hash function:
+// 20, 32 or 64 bytes (RFC 4226 section 4, RFC 6238 section 5.1).
+func NewSeed(rand io.Reader, a oath.Algorithm) (oath.Seed, error) {
+	length := 20
+	switch a {
+	case oath.SHA256:
+		length = 32
+	case oath.SHA512:
+		length = 64
+	}
+	seed := make([]byte, length)
+	if _, err := io.ReadFull(rand, seed); err != nil {
+		return oath.Seed{}, fmt.Errorf("making a seed: %w", err)
+	}
+	return oath.NewSeed(seed), nil
+}
+
 // newSerial makes up a serial of 16 hexadecimal digits.
 func newSerial(rand io.Reader) (otp.Serial, error) {
 	var b [8]byte

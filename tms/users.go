@@ -3,23 +3,9 @@ package tms
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"countersign/otp"
 )
-
-// UserView is what a listing shows of a user.
-type UserView struct {
-	Name     otp.UserName `json:"name"`
-	PIN      bool         `json:"pin"` // there is one
-	Disabled bool         `json:"disabled"`
-	Created  time.Time    `json:"created"`
-	Tokens   []otp.Serial `json:"tokens"`
-}
-
-func viewUser(u *User) UserView {
-	return UserView{Name: u.Name, PIN: !u.PIN.IsZero(), Disabled: u.Disabled, Created: u.Created, Tokens: u.Tokens}
-}
 
 // NewUser is what AddUser needs: a PIN, or the word that there shall be none.
 type NewUser struct {
@@ -101,23 +87,6 @@ func (s *Service) RemoveUser(ctx context.Context, c Caller, name string) error {
 		u.Exists = false
 		return nil
 	})
-}
-
-// Users lists users by name; a Filter with a User shows that one or fails with
-// ErrNotFound.
-func (s *Service) Users(ctx context.Context, c Caller, f Filter, each func(UserView) error) error {
-	if _, err := s.gate(c, "user.list", string(f.User), ""); err != nil {
-		return err
-	}
-	found := false
-	err := s.Store.Users(ctx, f, func(u *User) error {
-		found = true
-		return each(viewUser(u))
-	})
-	if err == nil && !found && f.User != "" {
-		return fmt.Errorf("user %q: %w", f.User, ErrNotFound)
-	}
-	return err
 }
 
 // changeUser changes a user who must be there.

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,7 +45,13 @@ func (a *API) Mount(mux *http.ServeMux) {
 	a.verb(mux, "token.unlock", unlockToken)
 	a.verb(mux, "token.resync", resyncToken)
 	a.verb(mux, "token.remove", removeToken)
+	a.verb(mux, "token.hand-over", handOverToken)
 	a.verb(mux, "token.list", listTokens)
+	a.verb(mux, "exclusion.add", addRule)
+	a.verb(mux, "exclusion.remove", removeRule)
+	a.verb(mux, "exclusion.list", listRules)
+	a.verb(mux, "exclusion.report", reportRules)
+	a.verb(mux, "login.explain", explainLogin)
 	a.verb(mux, "event.list", listEvents)
 	a.verb(mux, "key.rotate", rotateKeys)
 	mux.HandleFunc("POST /v1/user.import", a.importUsers)
@@ -57,11 +64,20 @@ func (a *API) verb(mux *http.ServeMux, verb string, act func(*call) (any, error)
 		answer := newAnswer(w)
 		var e envelope
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest)).Decode(&e); err != nil {
-			answer.end(nil, fmt.Errorf("%w: the request is not an envelope of JSON", tms.ErrInvalid))
+			answer.end(nil, unreadable(err))
 			return
 		}
 		answer.end(act(&call{&e, r.Context(), a.Caller(r), a.Service, answer}))
 	})
+}
+
+// unreadable says why a request cannot be read.
+func unreadable(err error) error {
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return fmt.Errorf("%w: the request is too large: it may have %d bytes; make several smaller ones of it", tms.ErrInvalid, large.Limit)
+	}
+	return fmt.Errorf("%w: the request is not an envelope of JSON", tms.ErrInvalid)
 }
 
 // importUsers is the verb whose request is a file.
@@ -210,6 +226,15 @@ func removeToken(c *call) (any, error) {
 		return nil, err
 	}
 	return nil, c.service.RemoveToken(c.ctx, c.caller, r.Serial)
+}
+
+func handOverToken(c *call) (any, error) {
+	h, err := read[tms.HandOver](c)
+	if err != nil {
+		return nil, err
+	}
+	h.Seed, h.PIN = c.seed(), c.pin()
+	return c.service.HandOverToken(c.ctx, c.caller, h)
 }
 
 // list serves a listing.

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"time"
 
 	"countersign/tms"
 )
@@ -23,9 +25,20 @@ type Client struct {
 
 // NewClient makes a Client.
 func NewClient(dial func(context.Context) (net.Conn, error)) *Client {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := dial(ctx)
+		if err != nil {
+			return nil, &unsent{err}
+		}
+		return conn, nil
+	}}
 	return &Client{http: &http.Client{Transport: transport}}
 }
+
+// unsent is the error of a request for which there is no connection.
+type unsent struct{ error }
+
+func (u *unsent) Unwrap() error { return u.error }
 
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -67,19 +80,55 @@ func (c *Client) ResyncToken(ctx context.Context, r tms.TokenResync) (tms.TokenV
 	return ask[tms.TokenView](ctx, c, "token.resync", r, envelope{})
 }
 
+// HandOverToken is tms.Service.HandOverToken.
+func (c *Client) HandOverToken(ctx context.Context, h tms.HandOver) (tms.TokenView, error) {
+	return ask[tms.TokenView](ctx, c, "token.hand-over", h, envelope{PIN: h.PIN.Bytes(), Seed: h.Seed.Bytes()})
+}
+
+// AddRule is tms.Service.AddRule.
+func (c *Client) AddRule(ctx context.Context, n tms.NewRule) (tms.RuleView, error) {
+	return ask[tms.RuleView](ctx, c, "exclusion.add", n, envelope{})
+}
+
+// RemoveRule is tms.Service.RemoveRule.
+func (c *Client) RemoveRule(ctx context.Context, name string) error {
+	_, err := ask[any](ctx, c, "exclusion.remove", nameRequest{name}, envelope{})
+	return err
+}
+
+// Rules is tms.Service.Rules.
+func (c *Client) Rules(ctx context.Context, name string, each func(tms.RuleView) error) error {
+	return enumerate(ctx, c, "exclusion.list", nameRequest{name}, each)
+}
+
+// RuleReport is tms.Service.RuleReport.
+func (c *Client) RuleReport(ctx context.Context, within time.Duration) (tms.RuleReport, error) {
+	return ask[tms.RuleReport](ctx, c, "exclusion.report", reportRequest{within}, envelope{})
+}
+
+// Explain is tms.Service.Explain.
+func (c *Client) Explain(ctx context.Context, r tms.ExplainRequest) (tms.Explanation, error) {
+	return ask[tms.Explanation](ctx, c, "login.explain", explainRequest{ExplainRequest: r}, envelope{})
+}
+
+// ExplainEvent is tms.Service.ExplainEvent.
+func (c *Client) ExplainEvent(ctx context.Context, event string) (tms.Explanation, error) {
+	return ask[tms.Explanation](ctx, c, "login.explain", explainRequest{Event: event}, envelope{})
+}
+
 // Users is tms.Service.Users.
 func (c *Client) Users(ctx context.Context, f tms.Filter, each func(tms.UserView) error) error {
-	return enumerate(ctx, c, "user.list", f, each)
+	return enumerate(ctx, c, "user.list", asked(f), each)
 }
 
 // Tokens is tms.Service.Tokens.
 func (c *Client) Tokens(ctx context.Context, f tms.Filter, each func(tms.TokenView) error) error {
-	return enumerate(ctx, c, "token.list", f, each)
+	return enumerate(ctx, c, "token.list", asked(f), each)
 }
 
 // Events is tms.Service.Events.
 func (c *Client) Events(ctx context.Context, f tms.Filter, each func(EventView) error) error {
-	return enumerate(ctx, c, "event.list", f, each)
+	return enumerate(ctx, c, "event.list", asked(f), each)
 }
 
 // Import is tms.Service.Import.
@@ -140,9 +189,13 @@ func ask[T any](ctx context.Context, c *Client, verb string, request any, e enve
 	return result, err
 }
 
+// asked is a Filter on the wire.
+func asked(f tms.Filter) listRequest {
+	return listRequest{User: string(f.User), Serial: string(f.Serial), Source: f.Source, Limit: f.Limit}
+}
+
 // enumerate performs a listing.
-func enumerate[T any](ctx context.Context, c *Client, verb string, f tms.Filter, each func(T) error) error {
-	request := listRequest{string(f.User), string(f.Serial), f.Limit}
+func enumerate[T any](ctx context.Context, c *Client, verb string, request any, each func(T) error) error {
 	return c.send(ctx, verb, request, envelope{}, func(text json.RawMessage) error {
 		var item T
 		if err := json.Unmarshal(text, &item); err != nil {
@@ -182,7 +235,7 @@ func (c *Client) open(ctx context.Context, verb string, body io.Reader) (*http.R
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("asking the server for %s: %w", verb, errors.Unwrap(err))
+		return nil, doubtful(verb, fmt.Errorf("asking the server for %s: %w", verb, errors.Unwrap(err)))
 	}
 	if response.StatusCode != http.StatusOK {
 		_ = response.Body.Close()
@@ -191,13 +244,26 @@ func (c *Client) open(ctx context.Context, verb string, body io.Reader) (*http.R
 	return response, nil
 }
 
+// reading are the verbs that change nothing.
+var reading = []string{"user.list", "token.list", "exclusion.list", "exclusion.report", "login.explain", "event.list", "store.backup"}
+
+// doubtful adds to the error of a request whose answer is missing that it may
+// have been done all the same, unless it changes nothing or was never sent.
+func doubtful(verb string, err error) error {
+	var never *unsent
+	if slices.Contains(reading, verb) || errors.As(err, &never) {
+		return err
+	}
+	return fmt.Errorf("%w; it may have been done all the same: `countersign event list` shows what was done", err)
+}
+
 // read reads the lines of an answer.
 func (c *Client) read(verb string, body io.Reader, item func(json.RawMessage) error, result any) error {
 	lines := json.NewDecoder(body)
 	for {
 		var m message
 		if err := lines.Decode(&m); err != nil {
-			return fmt.Errorf("the server broke off its answer to %s: %w", verb, err)
+			return doubtful(verb, fmt.Errorf("the server broke off its answer to %s: %w", verb, err))
 		}
 		switch {
 		case m.Error != nil:

@@ -27,7 +27,7 @@ type oneToken struct {
 }
 
 func (s *oneToken) ChangeUser(_ context.Context, name otp.UserName, _ tms.Act, change func(*tms.User) error) error {
-	u := &tms.User{Name: name}
+	u := &tms.User{Name: name, Exists: name == s.token.User}
 	err := change(u)
 	s.created = u
 	return err
@@ -41,6 +41,9 @@ func (s *oneToken) ChangeToken(_ context.Context, serial otp.Serial, _ tms.Act, 
 }
 
 func (s *oneToken) Tokens(_ context.Context, f tms.Filter, each func(*tms.Token) error) error {
+	if f.Serial == s.token.Serial {
+		return each(&s.token)
+	}
 	for i := range 3 {
 		t := s.token
 		t.Serial = otp.Serial(fmt.Sprintf("%s%d", t.Serial, i))
@@ -78,11 +81,17 @@ func connect(t *testing.T, administrator bool) (*Client, *oneToken) {
 		Store: store, Keeper: store, Clock: time.Now, Rand: strings.NewReader(strings.Repeat("r", 64)),
 		Policy: otp.DefaultPolicy, MinPINLength: func() int { return 4 },
 	})
+	return mount(t, service, administrator), store
+}
+
+// mount serves the acts of a service.
+func mount(t *testing.T, service *tms.Service, administrator bool) *Client {
+	t.Helper()
 	mux := http.NewServeMux()
 	(&API{Service: service, Caller: func(*http.Request) tms.Caller {
 		return tms.Caller{Name: "test", Administrator: administrator}
 	}}).Mount(mux)
-	return serve(t, mux), store
+	return serve(t, mux)
 }
 
 func serve(t *testing.T, handler http.Handler) *Client {
@@ -165,10 +174,22 @@ func TestABackupIsWholeOrAnError(t *testing.T) {
 
 func TestAServerThatIsNotOurs(t *testing.T) {
 	ctx := context.Background()
+	const perhaps = "may have been done"
 	broken := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"progress":{"done":1}}`+"\n")
 	}))
-	if err := broken.RotateKeys(ctx); err == nil || !strings.Contains(err.Error(), "broke off") {
+	if err := broken.RotateKeys(ctx); err == nil || !strings.Contains(err.Error(), "broke off") || !strings.Contains(err.Error(), perhaps) {
+		t.Errorf("%v", err)
+	}
+	nothing := func(tms.TokenView) error { return nil }
+	if err := broken.Tokens(ctx, tms.Filter{}, nothing); err == nil || strings.Contains(err.Error(), perhaps) {
+		t.Errorf("%v", err)
+	}
+	killed := serve(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	if err := killed.RemoveRule(ctx, "x"); err == nil || !strings.Contains(err.Error(), "EOF; it "+perhaps) {
+		t.Errorf("%v", err)
+	}
+	if err := killed.Tokens(ctx, tms.Filter{}, nothing); err == nil || strings.Contains(err.Error(), perhaps) {
 		t.Errorf("%v", err)
 	}
 	other := serve(t, http.NotFoundHandler())
@@ -176,7 +197,7 @@ func TestAServerThatIsNotOurs(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	gone := NewClient(func(context.Context) (net.Conn, error) { return nil, errors.New("nobody there") })
-	if err := gone.RotateKeys(ctx); err == nil || !strings.Contains(err.Error(), "nobody there") {
+	if err := gone.RotateKeys(ctx); err == nil || !strings.Contains(err.Error(), "nobody there") || strings.Contains(err.Error(), perhaps) {
 		t.Errorf("%v", err)
 	}
 }
@@ -190,6 +211,17 @@ func TestRequestsThatAreNoEnvelopes(t *testing.T) {
 		if !strings.Contains(answer.Body.String(), `"kind":"invalid"`) {
 			t.Errorf("%.40q: %s", body, answer.Body)
 		}
+	}
+}
+
+func TestRequestsThatAreTooLarge(t *testing.T) {
+	c, _ := connect(t, true)
+	_, err := c.AssignToken(context.Background(), "T1", strings.Repeat("x", maxRequest))
+	if !errors.Is(err, tms.ErrInvalid) || !strings.Contains(err.Error(), "too large: it may have 1048576 bytes") {
+		t.Errorf("%v", err)
+	}
+	if err := c.Tokens(context.Background(), tms.Filter{Limit: -1}, nil); !errors.Is(err, tms.ErrInvalid) || !strings.Contains(err.Error(), "limit -1") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"countersign/otp"
 	"countersign/otp/oath"
@@ -24,8 +25,14 @@ type (
 	serialRequest struct{ Serial string }
 	assignRequest struct{ Serial, User string }
 	listRequest   struct {
-		User, Serial string
-		Limit        int
+		User, Serial, Source string
+		Limit                int
+	}
+	reportRequest struct{ Within time.Duration }
+	// explainRequest is an Event that was, or a login that was not.
+	explainRequest struct {
+		Event string
+		tms.ExplainRequest
 	}
 )
 
@@ -89,7 +96,10 @@ func fromWire(w *wireError) error {
 
 // filter turns what was asked for into a Filter.
 func (r listRequest) filter() (tms.Filter, error) {
-	f := tms.Filter{Limit: r.Limit}
+	f := tms.Filter{Limit: r.Limit, Source: r.Source}
+	if f.Limit < 0 {
+		return f, fmt.Errorf("%w: limit %d: must not be negative; 0 is all", tms.ErrInvalid, f.Limit)
+	}
 	var err error
 	if r.User != "" {
 		if f.User, err = otp.ParseUserName(r.User); err != nil {

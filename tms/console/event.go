@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"countersign/exclusions"
 	"countersign/tms"
 )
 
@@ -24,6 +25,15 @@ type EventView struct {
 	Repeated  bool   `json:"repeated,omitempty"`
 	LockedNow bool   `json:"locked_now,omitempty"`
 
+	// What the trace of a login tells, where there was something to tell.
+	Rule       string   `json:"rule,omitempty"`  // by which no code was needed
+	Typed      string   `json:"typed,omitempty"` // the user name as it came, when it is not User
+	Directory  string   `json:"directory,omitempty"`
+	Groups     []string `json:"groups,omitempty"` // those that rules name
+	ClientIP   string   `json:"client_ip,omitempty"`
+	ClientMACs []string `json:"client_macs,omitempty"`
+	TraceFault string   `json:"trace_fault,omitempty"` // why the trace cannot be read
+
 	Actor  string `json:"actor,omitempty"`
 	Verb   string `json:"verb,omitempty"`
 	Object string `json:"object,omitempty"`
@@ -34,17 +44,41 @@ type EventView struct {
 }
 
 func viewEvent(e *tms.Event) EventView {
-	v := EventView{ID: fmt.Sprintf("%d-%d", e.ID.Batch, e.ID.Index), At: e.At}
+	v := EventView{ID: e.ID.String(), At: e.At}
 	switch e.Kind {
 	case tms.LoginEvent:
 		d := &e.Decision
 		v.Kind, v.User, v.NAS, v.Station, v.Method = "login", e.User, e.NAS, e.Station, e.Method.String()
 		v.Verdict, v.Serial, v.Offset = d.Verdict.String(), string(d.Serial), d.Offset
 		v.Repeated, v.LockedNow = d.Repeated, d.LockedNow
+		v.addTrace(&e.Login)
 	case tms.ActEvent:
 		v.Kind, v.Actor, v.Verb, v.Object, v.Detail = "act", e.Actor, e.Verb, e.Object, e.Detail
 	case tms.AccountingEvent:
 		v.Kind, v.NAS, v.Source, v.Attributes = "accounting", e.AccountingNAS, e.Source, e.Attributes
 	}
 	return v
+}
+
+// addTrace adds what the trace of a login tells. One that cannot be read hides
+// nothing else.
+func (v *EventView) addTrace(l *tms.Login) {
+	if len(l.Trace) == 0 {
+		return
+	}
+	t, err := exclusions.ParseTrace(l.Trace)
+	if err != nil {
+		v.TraceFault = err.Error()
+		if l.Rule != 0 {
+			v.Rule = fmt.Sprintf("rule number %d", l.Rule)
+		}
+		return
+	}
+	v.Rule, v.Typed, v.Directory, v.Groups = t.Rule, string(t.Typed), t.Directory, t.Groups
+	if t.ClientIP.IsValid() {
+		v.ClientIP = t.ClientIP.String()
+	}
+	for _, mac := range t.ClientMACs {
+		v.ClientMACs = append(v.ClientMACs, mac.String())
+	}
 }

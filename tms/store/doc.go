@@ -12,7 +12,9 @@
 // A record says what happened (tms.Event), and of each token whose state it
 // changed the whole new state with its revision (Change). Revisions of a token
 // only rise. So the journal can be replayed over the tokens in any order and any
-// number of times: a change is applied if its revision is greater.
+// number of times: a change is applied if its revision is greater. The uses of a
+// rule are counted (Use), so who keeps the count keeps with it up to which batch it
+// goes.
 //
 // # Encoding
 //
@@ -27,11 +29,13 @@
 //	            1 must resync; 2 drift; 4 failures; 8 locked until (Unix seconds);
 //	            16 resync factor and resync until (Unix seconds)
 //	login       user, NAS, station, method (one byte), verdict (one byte), flags (one
-//	            byte: 1 repeated, 2 locked now), serial, offset
+//	            byte: 1 repeated, 2 locked now), serial, offset; and, only when one
+//	            of them is there, rule and trace (text)
 //	act         actor, verb, object, detail
 //	accounting  NAS, source, attributes
 //
-// A login takes about 70 bytes. Decision.Changed is not kept: the changes are.
-// The bytes of verdicts, methods and kinds are the numbers of their types, so
-// these types may grow at their ends only; a test holds them to it.
+// A login takes about 70 bytes, and as much more as its trace. Decision.Changed is
+// not kept: the changes are. The bytes of verdicts, methods and kinds are the
+// numbers of their types, so these types may grow at their ends only; a test holds
+// them to it.
 package store

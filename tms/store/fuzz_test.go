@@ -6,7 +6,7 @@ import (
 )
 
 // FuzzParseRecord: whatever parses comes out the same when it is written and
-// parsed again, and its changes parse by themselves.
+// parsed again, and its changes and its use of a rule parse by themselves.
 func FuzzParseRecord(f *testing.F) {
 	for i := range everything {
 		f.Add(AppendRecord(nil, &everything[i]))
@@ -16,9 +16,9 @@ func FuzzParseRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		changes, err := ParseChanges(nil, b)
-		if err != nil || !reflect.DeepEqual(changes, first.Changes) {
-			t.Fatalf("changes %+v, error %v, want %+v", changes, err, first.Changes)
+		changes, use, err := ParseChanges(nil, b)
+		if err != nil || !reflect.DeepEqual(changes, first.Changes) || use != useOf(&first) {
+			t.Fatalf("changes %+v, use %+v, error %v, want %+v", changes, use, err, first)
 		}
 		second, err := ParseRecord(AppendRecord(nil, &first))
 		if err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +24,12 @@ type Change struct {
 	State otp.State
 }
 
+// Use is that a rule decided a login. The zero Use is none.
+type Use struct {
+	Rule uint64 // tms.Rule.ID
+	At   int64  // Unix seconds
+}
+
 const ( // flags of a login
 	flagRepeated = 1 << iota
 	flagLockedNow
@@ -39,7 +46,8 @@ func AppendRecord(dst []byte, r *Record) []byte {
 	dst = appendHead(dst, r.Event.Kind, r.Event.At, r.Changes)
 	switch e := &r.Event; e.Kind {
 	case tms.LoginEvent:
-		return appendLogin(dst, e.User, e.NAS, e.Station, e.Method, &e.Decision)
+		dst = appendLogin(dst, e.User, e.NAS, e.Station, e.Method, &e.Decision)
+		return appendDeciding(dst, e.Rule, e.Trace)
 	case tms.ActEvent:
 		for _, text := range [...]string{e.Actor, e.Verb, e.Object, e.Act.Detail} {
 			dst = appendText(dst, text)
@@ -56,7 +64,8 @@ func AppendRecord(dst []byte, r *Record) []byte {
 // appends for the same login, but straight from the attempt.
 func AppendLogin(dst []byte, a *otp.Attempt, changes []Change) []byte {
 	dst = appendHead(dst, tms.LoginEvent, a.At, changes)
-	return appendLogin(dst, a.User, a.NAS, a.Station, a.Method, &a.Decision)
+	dst = appendLogin(dst, a.User, a.NAS, a.Station, a.Method, &a.Decision)
+	return appendDeciding(dst, a.Rule, a.Trace)
 }
 
 func appendHead(dst []byte, kind tms.EventKind, at time.Time, changes []Change) []byte {
@@ -88,6 +97,15 @@ func appendLogin[T string | []byte](dst []byte, user T, nas string, station T, m
 	return binary.AppendVarint(dst, d.Offset)
 }
 
+// appendDeciding ends a login with the rule and the trace, if it has any.
+func appendDeciding(dst []byte, rule uint64, trace []byte) []byte {
+	if rule == 0 && len(trace) == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(dst, rule)
+	return appendText(dst, trace)
+}
+
 func appendText[T ~string | ~[]byte](dst []byte, text T) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(text)))
 	return append(dst, text...)
@@ -105,7 +123,7 @@ func ParseRecord(b []byte) (Record, error) {
 	case tms.ActEvent:
 		e.Act = tms.Act{At: e.At, Actor: d.text(), Verb: d.text(), Object: d.text(), Detail: d.text()}
 	case tms.AccountingEvent:
-		e.Accounting = tms.Accounting{AccountingNAS: d.text(), Source: d.text(), Attributes: []byte(d.text())}
+		e.Accounting = tms.Accounting{AccountingNAS: d.text(), Source: d.text(), Attributes: bytes.Clone(d.view())}
 	default:
 		d.bad = true
 	}
@@ -115,15 +133,23 @@ func ParseRecord(b []byte) (Record, error) {
 	return r, nil
 }
 
-// ParseChanges reads the changes of a record only and appends them to dst.
-func ParseChanges(dst []Change, b []byte) ([]Change, error) {
+// ParseChanges reads of a record only what a replay needs: the changes, which it
+// appends to dst, and the use of a rule.
+func ParseChanges(dst []Change, b []byte) ([]Change, Use, error) {
 	d := decoder{rest: b}
-	d.head()
+	kind, at := d.head()
 	dst = d.changes(dst)
-	if d.bad {
-		return dst, fmt.Errorf("%w: the changes in its %d bytes do not parse", errRecord, len(b))
+	use := Use{}
+	if kind == tms.LoginEvent {
+		d.skipLogin()
+		if use.Rule, _ = d.deciding(); use.Rule != 0 {
+			use.At = at.Unix()
+		}
 	}
-	return dst, nil
+	if d.bad {
+		return dst, Use{}, fmt.Errorf("%w: the changes in its %d bytes do not parse", errRecord, len(b))
+	}
+	return dst, use, nil
 }
 
 // decoder reads one value after another. After the first that does not parse
@@ -167,17 +193,52 @@ func (d *decoder) login(l *tms.Login) {
 	if flags&^(flagRepeated|flagLockedNow) != 0 {
 		d.fail()
 	}
+	var trace []byte
+	if l.Rule, trace = d.deciding(); len(trace) > 0 {
+		l.Trace = bytes.Clone(trace)
+	}
 }
 
-func (d *decoder) text() string {
+// skipLogin goes past what login reads before the rule.
+func (d *decoder) skipLogin() {
+	for range 3 { // user, NAS, station
+		d.view()
+	}
+	d.skip(3) // method, verdict, flags
+	d.view()  // serial
+	d.varint()
+}
+
+// deciding reads what appendDeciding wrote; the trace is a view.
+func (d *decoder) deciding() (rule uint64, trace []byte) {
+	if len(d.rest) == 0 {
+		return 0, nil
+	}
+	rule, trace = d.uvarint(), d.view()
+	d.check(rule != 0 || len(trace) > 0)
+	return rule, trace
+}
+
+func (d *decoder) text() string { return string(d.view()) }
+
+// view reads a text without copying it.
+func (d *decoder) view() []byte {
 	n := d.uvarint()
 	if n > uint64(len(d.rest)) {
 		d.fail()
-		return ""
+		return nil
 	}
-	text := string(d.rest[:n])
+	text := d.rest[:n]
 	d.rest = d.rest[n:]
 	return text
+}
+
+func (d *decoder) skip(n int) {
+	if n > len(d.rest) {
+		d.fail()
+		return
+	}
+	d.rest = d.rest[n:]
 }
 
 func (d *decoder) octet() byte {

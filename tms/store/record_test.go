@@ -2,7 +2,9 @@ package store
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -28,12 +30,62 @@ var everything = []Record{
 			{Token: math.MaxInt64, Rev: math.MaxUint64, State: full},
 		},
 	},
+	deciding(math.MaxUint64, strings.Repeat("\xff\x00", 400)),
+	deciding(1, ""),
+	deciding(0, "\x00"),
 	{Event: tms.Event{At: at, Kind: tms.ActEvent, Act: tms.Act{
 		At: at, Actor: "root@cli", Verb: "token.unlock", Object: "T1", Detail: "because",
 	}}, Changes: []Change{{Token: 7, Rev: 2}}},
 	{Event: tms.Event{At: at, Kind: tms.AccountingEvent, Accounting: tms.Accounting{
 		AccountingNAS: "ras", Source: "[2001:db8::1]:1646", Attributes: bytes.Repeat([]byte{40, 6, 0, 0, 0, 1}, 600),
 	}}},
+}
+
+// deciding is a login with a rule and a trace.
+func deciding(rule uint64, trace string) Record {
+	login := tms.Login{User: "bob", NAS: "ras", Decision: otp.Decision{Verdict: otp.Excluded}, Rule: rule}
+	if trace != "" {
+		login.Trace = []byte(trace)
+	}
+	return Record{Event: tms.Event{At: at, Kind: tms.LoginEvent, Login: login}}
+}
+
+// golden are logins as they were written before logins had rules and traces.
+var golden = map[string]Record{
+	"0115cd0f9b76e2fa180107c80102808ece1c0105616c6963650b7261732d676174657761791130302d31312d32322d33332d34342d353500010002543101": {
+		Event: tms.Event{At: at, Kind: tms.LoginEvent, Login: tms.Login{
+			User: "alice", NAS: "ras-gateway", Station: "00-11-22-33-44-55", Method: otp.PAP,
+			Decision: otp.Decision{Verdict: otp.Accepted, Serial: "T1", Offset: -1},
+		}},
+		Changes: []Change{{Token: 7, Rev: 200, State: otp.State{Counter: 60_000_000, Drift: -1}}},
+	},
+	"0115cd0f9b76e2fa1800076d616c6c6f727903726173000302010000": {
+		Event: tms.Event{At: at, Kind: tms.LoginEvent, Login: tms.Login{
+			User: "mallory", NAS: "ras", Method: otp.MSCHAPv2, Decision: otp.Decision{Verdict: otp.UnknownUser, Repeated: true},
+		}},
+	},
+}
+
+// TestOldRecords reads records of before, and holds new ones that have no more to
+// tell to the same bytes.
+func TestOldRecords(t *testing.T) {
+	for text, want := range golden {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseRecord(b)
+		if err != nil || !reflect.DeepEqual(normal(got), normal(want)) {
+			t.Errorf("got  %+v, error %v\nwant %+v", got, err, want)
+		}
+		changes, use, err := ParseChanges(nil, b)
+		if err != nil || use != (Use{}) || !reflect.DeepEqual(changes, want.Changes) {
+			t.Errorf("changes %+v, use %+v, error %v", changes, use, err)
+		}
+		if again := AppendRecord(nil, &want); !bytes.Equal(again, b) {
+			t.Errorf("now it is %x\n   it was %x", again, b)
+		}
+	}
 }
 
 // full is a state with every field set to its extreme.
@@ -55,11 +107,19 @@ func TestRecordsKeepEverything(t *testing.T) {
 		if !reflect.DeepEqual(normal(got), normal(want)) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
-		changes, err := ParseChanges(nil, b)
-		if err != nil || !reflect.DeepEqual(changes, want.Changes) {
-			t.Errorf("changes %+v, error %v, want %+v", changes, err, want.Changes)
+		changes, use, err := ParseChanges(nil, b)
+		if err != nil || !reflect.DeepEqual(changes, want.Changes) || use != useOf(&want) {
+			t.Errorf("changes %+v, use %+v, error %v, want %+v", changes, use, err, want)
 		}
 	}
+}
+
+// useOf is what ParseChanges has to say about a record.
+func useOf(r *Record) Use {
+	if r.Event.Rule == 0 {
+		return Use{}
+	}
+	return Use{Rule: r.Event.Rule, At: r.Event.At.Unix()}
 }
 
 // normal takes out of a record what reflect.DeepEqual is too strict about.
@@ -75,13 +135,20 @@ func normal(r Record) Record {
 }
 
 func TestAppendLoginIsAppendRecord(t *testing.T) {
-	e := &everything[0].Event
-	a := &otp.Attempt{
-		At: e.At, User: []byte(e.User), NAS: e.NAS, Station: []byte(e.Station), Method: e.Method, Decision: e.Decision,
-	}
-	got, want := AppendLogin(nil, a, everything[0].Changes), AppendRecord(nil, &everything[0])
-	if !bytes.Equal(got, want) {
-		t.Errorf("got  %x\nwant %x", got, want)
+	for i := range everything {
+		r := &everything[i]
+		if r.Event.Kind != tms.LoginEvent {
+			continue
+		}
+		e := &r.Event
+		a := &otp.Attempt{
+			At: e.At, User: []byte(e.User), NAS: e.NAS, Station: []byte(e.Station), Method: e.Method, Decision: e.Decision,
+			Rule: e.Rule, Trace: e.Trace,
+		}
+		got, want := AppendLogin(nil, a, r.Changes), AppendRecord(nil, r)
+		if !bytes.Equal(got, want) {
+			t.Errorf("got  %x\nwant %x", got, want)
+		}
 	}
 }
 
@@ -89,12 +156,14 @@ func TestDamageIsNoticed(t *testing.T) {
 	for _, r := range everything {
 		b := AppendRecord(nil, &r)
 		for n := range len(b) {
-			if _, err := ParseRecord(b[:n]); !errors.Is(err, errRecord) {
+			if _, err := ParseRecord(b[:n]); !errors.Is(err, errRecord) && n != bare(&r) {
 				t.Fatalf("cut off after %d of %d bytes: error %v", n, len(b), err)
 			}
 		}
-		if _, err := ParseRecord(append(b, 0)); !errors.Is(err, errRecord) {
-			t.Errorf("one byte more: error %v", err)
+		for _, more := range []string{"\x00", "\x00\x00"} {
+			if _, err := ParseRecord(append(b, more...)); !errors.Is(err, errRecord) {
+				t.Errorf("%d bytes more: error %v", len(more), err)
+			}
 		}
 	}
 	for _, b := range [][]byte{nil, {1 << 5, 0}, {0xff, 0}, {flagFailures, 0, 0xff, 0xff, 0x04}, {flagDrift, 0, 0xff, 0xff, 0xff, 0xff, 0x7f}} {
@@ -102,6 +171,13 @@ func TestDamageIsNoticed(t *testing.T) {
 			t.Errorf("state %x is taken for %+v", b, s)
 		}
 	}
+}
+
+// bare is how long a login is without its rule and trace, which is whole too.
+func bare(r *Record) int {
+	without := *r
+	without.Event.Rule, without.Event.Trace = 0, nil
+	return len(AppendRecord(nil, &without))
 }
 
 func TestStateKeepsEverything(t *testing.T) {
@@ -150,6 +226,8 @@ func TestStoredNumbers(t *testing.T) {
 	for word, number := range map[string]otp.Verdict{
 		"undecided": 0, "accepted": 1, "unknown_user": 2, "user_disabled": 3, "no_token": 4, "wrong_pin": 5, "wrong_code": 6,
 		"wrong_passcode": 7, "replayed": 8, "next_code": 9, "locked": 10, "throttled": 11, "no_credentials": 12, "unreadable": 13,
+		"bad_user_name": 14, "excluded": 15, "needs_pap": 16, "wrong_password": 17, "password_expired": 18, "directory_disabled": 19,
+		"directory_locked": 20, "directory_refused": 21, "token_created": 22,
 	} {
 		if number.String() != word {
 			t.Errorf("verdict %d is %v, was %s", number, number, word)
@@ -202,8 +280,11 @@ func TestSelects(t *testing.T) {
 func TestAppendLoginDoesNotAllocate(t *testing.T) {
 	a := &otp.Attempt{At: at, User: []byte("alice"), NAS: "ras", Station: []byte("station"), Decision: otp.Decision{Verdict: otp.Accepted, Serial: "T1"}}
 	dst, changes := make([]byte, 0, 256), []Change{{Token: 1, Rev: 2, State: otp.State{Counter: 3}}}
-	if n := testing.AllocsPerRun(100, func() { AppendLogin(dst, a, changes) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	for range 2 {
+		if n := testing.AllocsPerRun(100, func() { AppendLogin(dst, a, changes) }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		a.Rule, a.Trace = 10_000, make([]byte, 100)
 	}
 }
 
@@ -213,12 +294,17 @@ func BenchmarkAppendLogin(b *testing.B) {
 		Decision: otp.Decision{Verdict: otp.Accepted, Serial: "4F214C507612A26A"},
 	}
 	changes := []Change{{Token: 123456, Rev: 200, State: otp.State{Counter: 60_000_000, Drift: 1}}}
-	var dst []byte
-	b.ReportAllocs()
-	for b.Loop() {
-		dst = AppendLogin(dst[:0], a, changes)
+	for _, trace := range []int{0, 60} {
+		a.Trace = make([]byte, trace)
+		b.Run(fmt.Sprint("trace=", trace), func(b *testing.B) {
+			var dst []byte
+			b.ReportAllocs()
+			for b.Loop() {
+				dst = AppendLogin(dst[:0], a, changes)
+			}
+			b.ReportMetric(float64(len(dst)), "bytes/login")
+		})
 	}
-	b.ReportMetric(float64(len(dst)), "bytes/login")
 }
 
 func BenchmarkParseChanges(b *testing.B) {
@@ -227,7 +313,7 @@ func BenchmarkParseChanges(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var err error
-		if changes, err = ParseChanges(changes[:0], record); err != nil {
+		if changes, _, err = ParseChanges(changes[:0], record); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -102,8 +102,8 @@ func quote(text string) string {
 	return string(append(quoted, '\''))
 }
 
-// Check reads the whole store: that SQLite finds its structure sound, and that
-// every seed and PIN opens. The error names the first fault.
+// Check reads the whole store: that SQLite finds its structure sound, that every
+// seed and PIN opens, and that every rule parses. The error names the first fault.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.check(ctx); err != nil {
 		return fmt.Errorf("checking token store %q: %w", s.options.Path, err)
@@ -125,7 +125,13 @@ func (s *Store) check(ctx context.Context) error {
 		}
 		return nil
 	})
+	if err == nil {
+		err = c.query(selectRule, new(ruleRecord).read) // of all revisions
+	}
 	if err = errors.Join(err, c.close()); err != nil {
+		return err
+	}
+	if _, err := s.Rules(ctx, 0, func(*tms.Rule) error { return nil }); err != nil {
 		return err
 	}
 	if err := s.Users(ctx, tms.Filter{}, func(*tms.User) error { return nil }); err != nil {

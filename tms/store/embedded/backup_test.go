@@ -231,9 +231,15 @@ func TestCheckFindsDamage(t *testing.T) {
 		"a seed moved to another token": "UPDATE token SET seed = (SELECT seed FROM token WHERE id = 1) WHERE id = 2",
 		"a seed cut off":                "UPDATE token SET seed = substr(seed, 1, 20) WHERE id = 2",
 		"a state that does not parse":   "INSERT INTO state (token_id, rev, state) VALUES (2, 9, x'ffff')",
+		"a rule that does not parse":    "UPDATE rule SET text = '{' WHERE to_rev IS NULL",
+		"an old rule that does not":     "UPDATE rule SET text = '{' WHERE to_rev IS NOT NULL",
+		"a rule that is missing":        "DELETE FROM rule WHERE to_rev IS NULL",
+		"an order that does not parse":  "UPDATE rule_order SET ids = '[1,'",
 	} {
 		k := newKit(t)
 		k.populate(3, false)
+		k.setFileRules("one")
+		k.setFileRules("two")
 		k.must(k.Check(context.Background()))
 		k.must(k.do(context.Background(), func() error { return k.db.writer.script(sql) }))
 		if err := k.Check(context.Background()); err == nil {

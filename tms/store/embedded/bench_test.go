@@ -17,6 +17,12 @@ func BenchmarkLogin(b *testing.B) {
 	storetest.Benchmark(b, engine, func(s storetest.Store) { awaitCache(b, s.(*Store)) })
 }
 
+func BenchmarkSubmit(b *testing.B) {
+	storetest.BenchmarkSubmit(b, engine, func(s storetest.Store) { awaitCache(b, s.(*Store)) })
+}
+
+func BenchmarkRules(b *testing.B) { storetest.BenchmarkRules(b, engine) }
+
 func BenchmarkImport(b *testing.B) { storetest.BenchmarkImport(b, engine) }
 
 // awaitCache waits until every user is in the cache.
@@ -73,9 +79,10 @@ func BenchmarkOpen(b *testing.B) {
 	for name, o := range map[string]Options{"folded": folded, "unfolded": unfolded} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				o.Path = copyStore(b, o.Path)
+				copied := o
+				copied.Path = copyStore(b, o.Path)
 				begin := time.Now()
-				s := openKit(b, o)
+				s := openKit(b, copied)
 				s.expect(otp.Accepted, users/2, passcode(users/2, 1))
 				b.ReportMetric(float64(time.Since(begin).Milliseconds()), "ms-to-first-login")
 				b.ReportMetric(float64(s.unfolded.Load()), "records")

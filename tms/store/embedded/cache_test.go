@@ -95,6 +95,9 @@ func TestSubmitDoesNotAllocate(t *testing.T) {
 	for i := range attempts {
 		attempts[i] = attempt(0, passcode(0, uint64(i+1)))
 		attempts[i].Waiter = told
+		if i%2 == 0 {
+			attempts[i].Rule, attempts[i].Trace = uint64(i%20), make([]byte, 60)
+		}
 	}
 	next := 0
 	k.must(k.do(context.Background(), func() error {

@@ -101,6 +101,7 @@ func (s *Store) commit() error {
 	now := time.Now()
 	c.gatherer.committed(len(b.entries), now)
 	s.metrics.committed(len(b.entries), now.Sub(began))
+	s.uses.add(b.uses)
 	s.answers <- answer{b, c.lastBatch, nil}
 	return nil
 }
@@ -109,10 +110,10 @@ func (s *Store) commit() error {
 // one of its own.
 func (s *Store) insert(records []byte, count int) error {
 	c := &s.committer
-	c.lastBatch++
-	if err := s.db.writer.exec(insertBatch, int64(c.lastBatch), records); err != nil {
+	if err := s.db.writer.exec(insertBatch, int64(c.lastBatch+1), records); err != nil {
 		return err
 	}
+	c.lastBatch++
 	if s.unfolded.Add(int64(count)) > foldRecords {
 		signal(s.foldDue)
 	}

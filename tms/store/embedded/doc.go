@@ -18,6 +18,9 @@
 //	loaders      decide attempts whose account is not in the cache: they read the
 //	             rows, open the seals, put the account in and do what Submit does.
 //
+// A decision that is Outstanding ends in Submit or with the loader: it has neither
+// a record nor a state, so its waiter is told at once.
+//
 // So a state in memory runs ahead of the disk by the commit in flight, and nobody
 // outside hears of it until that is durable. At most maxDepth attempts are under
 // way; beyond that Submit refuses.
@@ -36,6 +39,23 @@
 // Every writer carries revisions, so it does not matter in which order journal,
 // folds and changes reach a row: the highest revision wins, also when a crash has
 // the journal replayed over rows that are newer.
+//
+// A file of an older version is brought up to this one when it is opened, in one
+// transaction and only after its keys have opened (see migrate).
+//
+// # Rules
+//
+// A change of the rules is a revision, and each revision can be listed again: rows
+// of rules are never changed or deleted, only closed (see ruleSchema). A listing
+// notes the ids of a revision and then reads page by page. The rules of the
+// configuration are compared with what is there as JSON text, outside of the
+// committer, so that a start which changes nothing costs logins nothing.
+//
+// How often a rule was used is counted, not revised, so the order does matter: a
+// commit adds the uses of its batch to the counts in memory, a fold moves these to
+// table rule_use, and each row there says up to which batch it counts. What is
+// replayed after a crash is counted only in later batches. So every login counts
+// once, and logins without a rule cost nothing.
 //
 // # The cache
 //
@@ -75,7 +95,7 @@
 // # Locks
 //
 // In this order, and never two of a kind at once: files, the lock of a shard, the
-// lock of the overlay or of the queue. The committer waits for nobody who holds
-// one of them. The data keys change under sealing, which is taken before a job is
-// given to the committer and never by it.
+// lock of the overlay, of the uses or of the queue. The committer waits for nobody
+// who holds one of them. The data keys change under sealing, which is taken before
+// a job is given to the committer and never by it.
 package embedded

@@ -88,10 +88,16 @@ func (s *Store) beginFold(ctx context.Context) (f folding, err error) {
 	return f, err
 }
 
-// write writes the states that were collected since the fold began.
+// write writes the states that were collected since the fold began, and the uses
+// of rules: those of the batches up to the last one at the beginning, and more.
 func (f folding) write(ctx context.Context, changes []store.Change) error {
 	for chunk := range slices.Chunk(changes, foldChunk) {
 		if err := f.step(ctx, func() error { return f.writeStates(chunk) }); err != nil {
+			return err
+		}
+	}
+	for chunk := range slices.Chunk(f.uses.ids(), foldChunk) {
+		if err := f.step(ctx, func() error { return f.writeUses(chunk) }); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/exclusions"
 	"countersign/otp"
 	"countersign/otp/oath"
 	"countersign/otp/seal"
@@ -142,6 +143,34 @@ func (k *kit) counters() map[otp.Serial]uint64 {
 		return nil
 	}))
 	return counters
+}
+
+// setFileRules makes rules of these names those of the configuration.
+func (k *kit) setFileRules(names ...string) {
+	k.Helper()
+	var rules []exclusions.Rule
+	for _, name := range names {
+		rules = append(rules, exclusions.Rule{Name: name, Criteria: []exclusions.Criterion{{Kind: exclusions.Users, Values: []string{name}}}})
+	}
+	k.must(k.SetFileRules(context.Background(), tms.Act{At: noon, Actor: "test", Verb: "rule.file"}, rules))
+}
+
+// rules are those of the present revision.
+func (k *kit) rules() (rules []tms.Rule) {
+	k.Helper()
+	_, err := k.Rules(context.Background(), 0, func(r *tms.Rule) error { rules = append(rules, *r); return nil })
+	k.must(err)
+	return rules
+}
+
+// excluded logs a user in by a rule.
+func (k *kit) excluded(n int, rule uint64) {
+	k.Helper()
+	a := attempt(n, "")
+	a.Preset, a.Rule, a.Trace = otp.Excluded, rule, []byte("trace")
+	if verdict, err := k.Verify(context.Background(), a); verdict != otp.Excluded || err != nil {
+		k.Errorf("login of user %d: %v, error %v", n, verdict, err)
+	}
 }
 
 // crash copies the files of the store to a new place as a crash at this instant

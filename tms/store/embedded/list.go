@@ -90,6 +90,38 @@ func (s *Store) readJournal(before int64) ([]journalRow, error) {
 	return batches, nil
 }
 
+// Event implements tms.Store.
+func (s *Store) Event(ctx context.Context, id otp.EventID) (tms.Event, error) {
+	if err := ctx.Err(); err != nil {
+		return tms.Event{}, err
+	}
+	event, found, err := s.readEvent(id)
+	if err == nil && !found {
+		err = tms.ErrNotFound
+	}
+	if err != nil {
+		return tms.Event{}, fmt.Errorf("event %d-%d: %w", id.Batch, id.Index, err)
+	}
+	return event, nil
+}
+
+func (s *Store) readEvent(id otp.EventID) (event tms.Event, found bool, err error) {
+	err = s.read(func(c *conn) error {
+		return c.query("SELECT records FROM journal WHERE batch = ?", func(r row) error {
+			return store.Records(r.blob(0), func(index uint32, record []byte) error {
+				if index != id.Index {
+					return nil
+				}
+				parsed, err := store.ParseRecord(record)
+				event, found = parsed.Event, true
+				event.ID = id
+				return err
+			})
+		}, int64(id.Batch))
+	})
+	return event, found, err
+}
+
 // selectEvents returns the events of some batches that a filter wants, the newest
 // first.
 func selectEvents(f *tms.Filter, batches []journalRow) ([]tms.Event, error) {

@@ -127,9 +127,8 @@ func (s *Store) loadLoop(ctx context.Context) {
 	for {
 		select {
 		case a := <-s.loads:
-			if err := s.load(a); err != nil {
-				a.Waiter.Decided(a, err)
-				s.leave()
+			if what, err := s.load(a); what != recorded {
+				s.tell(a, err)
 			}
 		case <-ctx.Done():
 			return
@@ -138,8 +137,8 @@ func (s *Store) loadLoop(ctx context.Context) {
 }
 
 // load decides an attempt whose account was not in the cache. With an error it
-// has not been decided.
-func (s *Store) load(a *otp.Attempt) error {
+// has not been decided, and is refused.
+func (s *Store) load(a *otp.Attempt) (outcome, error) {
 	sh := s.cache.shard(a.User)
 	for {
 		sh.mu.Lock()
@@ -158,7 +157,7 @@ func (s *Store) load(a *otp.Attempt) error {
 		folded := s.overlay.folded.Load()
 		user, err := s.readAccount(a.User)
 		if err != nil {
-			return err
+			return refused, err
 		}
 		sh.mu.Lock()
 		if p, ok := s.install(sh, user, generation, folded); ok {
@@ -171,14 +170,15 @@ func (s *Store) load(a *otp.Attempt) error {
 }
 
 // decideLoaded is decide for an attempt that somebody already waits for.
-func (s *Store) decideLoaded(sh *shard, p *account, a *otp.Attempt) error {
+func (s *Store) decideLoaded(sh *shard, p *account, a *otp.Attempt) (outcome, error) {
 	if err := s.failure.Load(); err != nil {
-		return *err
+		return refused, *err
 	}
-	if !s.decide(sh, p, a) {
-		return cmp.Or(s.Ready(), errClosed)
+	what := s.decide(sh, p, a)
+	if what == refused {
+		return refused, cmp.Or(s.Ready(), errClosed)
 	}
-	return nil
+	return what, nil
 }
 
 // install puts a user that was read at that generation and that count of folds

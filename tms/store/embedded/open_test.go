@@ -50,6 +50,7 @@ func TestOnlyTheOwnerMayReadTheFiles(t *testing.T) {
 func TestForeignFilesAreLeftAlone(t *testing.T) {
 	for name, test := range map[string]struct{ script, want string }{
 		"newer":   {fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d; CREATE TABLE t (a)", applicationID, schemaVersion+1), "newer"},
+		"none":    {fmt.Sprintf("PRAGMA application_id = %d; CREATE TABLE t (a)", applicationID), "damaged"},
 		"another": {"CREATE TABLE t (a)", "another program"},
 	} {
 		t.Run(name, func(t *testing.T) {

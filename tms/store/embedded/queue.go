@@ -23,6 +23,7 @@ const (
 type batch struct {
 	records []byte // as package store encodes a batch
 	entries []entry
+	uses    []store.Use
 }
 
 // entry is who is told about a record: an attempt or a function.
@@ -70,6 +71,9 @@ func (q *queue) append(record []byte, e entry) bool {
 	}
 	b.records = store.AppendToBatch(b.records, record)
 	b.entries = append(b.entries, e)
+	if e.attempt != nil && e.attempt.Rule != 0 {
+		b.uses = append(b.uses, store.Use{Rule: e.attempt.Rule, At: e.attempt.At.Unix()})
+	}
 	wake := len(b.entries) == q.wakeAt
 	q.mu.Unlock()
 	if wake {
@@ -139,7 +143,7 @@ func (q *queue) recycle(b *batch) {
 		return
 	}
 	clear(b.entries)
-	b.entries, b.records = b.entries[:0], store.BeginBatch(b.records[:0])
+	b.entries, b.records, b.uses = b.entries[:0], store.BeginBatch(b.records[:0]), b.uses[:0]
 	select {
 	case q.spare <- b:
 	default:

@@ -12,14 +12,17 @@ const applicationID = 0x43745369 // "CtSi"
 
 // schemaVersion is of what schema makes. A change of the tables raises it, and
 // brings along what turns a file of the version before into it.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // The tables. Instants are Unix seconds; type and algorithm are the numbers of
 // otp.TokenType and oath.Algorithm; pin and seed are sealed; state is what
 // store.AppendState makes; records is a batch of package store. The ids of users
 // and tokens are handed out by the store (meta: users, tokens) and never used
 // again, because the journal refers to tokens by id.
-const schema = `
+const schema = firstSchema + ruleSchema
+
+// firstSchema is version 1.
+const firstSchema = `
 CREATE TABLE meta (
 	name  TEXT PRIMARY KEY,
 	value ANY NOT NULL
@@ -59,12 +62,46 @@ CREATE TABLE nas_seen (
 ) STRICT, WITHOUT ROWID;
 `
 
+// ruleSchema is what version 2 added. A row of rule never changes, but for to_rev:
+// the rule was there from revision from_rev on and up to the one before to_rev,
+// which is NULL while it is there. So every revision can be listed again. The
+// rules of the configuration have an order, which table rule_order has for each
+// revision that changed them: a JSON array of ids. Column text is an
+// exclusions.Rule in JSON. Ids are handed out like those of users (meta: rules).
+// Table rule_use counts the logins that a rule decided in the batches up to batch.
+const ruleSchema = `
+CREATE TABLE rule (
+	id       INTEGER PRIMARY KEY,
+	name     TEXT NOT NULL,
+	file     INTEGER NOT NULL,
+	from_rev INTEGER NOT NULL,
+	to_rev   INTEGER,
+	added    INTEGER NOT NULL,
+	actor    TEXT NOT NULL,
+	text     TEXT NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX rule_present ON rule (name) WHERE to_rev IS NULL;
+CREATE INDEX rule_added ON rule (to_rev, from_rev) WHERE file = 0;
+CREATE TABLE rule_order (
+	rev INTEGER PRIMARY KEY,
+	ids TEXT NOT NULL
+) STRICT;
+CREATE TABLE rule_use (
+	id    INTEGER PRIMARY KEY,
+	batch INTEGER NOT NULL,
+	count INTEGER NOT NULL,
+	last  INTEGER NOT NULL
+) STRICT;
+`
+
 // The names in table meta.
 const (
-	metaKeyring = "keyring" // the data keys, sealed under the key-encryption key
-	metaFolded  = "folded"  // the states of batches up to this one are in table state
-	metaUsers   = "users"   // the highest id given to a user
-	metaTokens  = "tokens"  // the highest id given to a token
+	metaKeyring  = "keyring"  // the data keys, sealed under the key-encryption key
+	metaFolded   = "folded"   // what batches up to this one changed is in tables state and rule_use
+	metaUsers    = "users"    // the highest id given to a user
+	metaTokens   = "tokens"   // the highest id given to a token
+	metaRules    = "rules"    // the highest id given to a rule
+	metaRevision = "revision" // of the rules
 )
 
 const (
@@ -137,22 +174,9 @@ func (db *database) prepare(path string) error {
 
 // prepareSchema refuses what is not ours before it changes anything.
 func (db *database) prepareSchema() error {
-	id, err := db.writer.number("PRAGMA application_id")
+	_, used, err := db.recognize()
 	if err != nil {
 		return err
-	}
-	version, err := db.writer.number("PRAGMA user_version")
-	if err != nil {
-		return err
-	}
-	tables, err := db.writer.number("SELECT count(*) FROM sqlite_schema")
-	switch {
-	case err != nil:
-		return err
-	case id != applicationID && tables > 0:
-		return errors.New("this is a database of another program")
-	case version > schemaVersion:
-		return fmt.Errorf("a newer Countersign made it (format %d, this one knows %d): run that one, or restore a backup made by this one", version, schemaVersion)
 	}
 	mode := ""
 	if err := db.writer.query("PRAGMA journal_mode(WAL)", func(r row) error { mode = r.text(0); return nil }); err != nil {
@@ -161,10 +185,40 @@ func (db *database) prepareSchema() error {
 	if mode != "wal" {
 		return fmt.Errorf("the file system of this folder does not allow a write-ahead log (journal mode %q): choose a folder on a local disk", mode)
 	}
-	if tables > 0 {
+	if used {
 		return nil
 	}
 	return db.writer.script(fmt.Sprintf("BEGIN; %s; PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT", schema, applicationID, schemaVersion))
+}
+
+// recognize reads the version of a file, and whether there are tables in it. What
+// is not ours is an error.
+func (db *database) recognize() (version int64, used bool, err error) {
+	id, err := db.writer.number("PRAGMA application_id")
+	if err != nil {
+		return 0, false, err
+	}
+	if version, err = db.writer.number("PRAGMA user_version"); err != nil {
+		return 0, false, err
+	}
+	tables, err := db.writer.number("SELECT count(*) FROM sqlite_schema")
+	if err != nil {
+		return 0, false, err
+	}
+	return version, tables > 0, refuseForeign(id, version, tables > 0)
+}
+
+// refuseForeign refuses a file by its marks.
+func refuseForeign(id, version int64, used bool) error {
+	switch {
+	case used && id != applicationID:
+		return errors.New("this is a database of another program")
+	case used && version == 0:
+		return errors.New("this is not a token store, or a damaged one: restore a backup")
+	case version > schemaVersion:
+		return fmt.Errorf("a newer Countersign made it (format %d, this one knows %d): run that one, or restore a backup made by this one", version, schemaVersion)
+	}
+	return nil
 }
 
 func (db *database) close() error {

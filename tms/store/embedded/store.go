@@ -29,6 +29,7 @@ type Store struct {
 
 	cache     cache
 	overlay   overlay
+	uses      uses
 	queue     queue
 	committer committer
 	answers   chan answer
@@ -114,6 +115,9 @@ func (s *Store) openFile() error {
 	if err := s.openKeyring(); err != nil {
 		return err
 	}
+	if err := s.migrate(); err != nil {
+		return err
+	}
 	return s.replay()
 }
 
@@ -151,23 +155,35 @@ func (s *Store) replay() error {
 	if err != nil {
 		return err
 	}
+	counted, err := countedUses(w, folded)
+	if err != nil {
+		return err
+	}
 	s.overlay.reset()
+	s.uses.reset()
 	s.committer.lastBatch = uint64(last)
 	s.unfolded.Store(0)
 	var changes []store.Change
-	one := func(_ uint32, record []byte) (err error) {
-		if changes, err = store.ParseChanges(changes[:0], record); err != nil {
+	batch := int64(0)
+	one := func(_ uint32, record []byte) error {
+		var use store.Use
+		var err error
+		if changes, use, err = store.ParseChanges(changes[:0], record); err != nil {
 			return err
 		}
 		for _, c := range changes {
 			s.overlay.replay(c)
 		}
+		if use.Rule != 0 && batch > counted[use.Rule] {
+			s.uses.add([]store.Use{use})
+		}
 		s.unfolded.Add(1)
 		return nil
 	}
 	return w.query("SELECT batch, records FROM journal WHERE batch > ? ORDER BY batch", func(r row) error {
+		batch = r.integer(0)
 		if err := store.Records(r.blob(1), one); err != nil {
-			return fmt.Errorf("replaying batch %d of the journal: %w", r.integer(0), err)
+			return fmt.Errorf("replaying batch %d of the journal: %w", batch, err)
 		}
 		return nil
 	}, folded)

@@ -17,17 +17,20 @@ func (s *Store) Submit(a *otp.Attempt) bool {
 	sh := s.cache.shard(a.User)
 	sh.mu.Lock()
 	p := sh.accounts[string(a.User)]
-	if p == nil && a.Preset == otp.Undecided { // a preset verdict needs no account
+	if p == nil && a.NeedsAccount() {
 		sh.mu.Unlock()
 		return s.later(a)
 	}
-	ok := s.decide(sh, p, a)
+	what := s.decide(sh, p, a)
 	sh.mu.Unlock()
-	if !ok {
+	switch what {
+	case outstanding:
+		s.tell(a, nil)
+	case refused:
 		s.leave()
 		s.metrics.dropped(droppedFailed)
 	}
-	return ok
+	return what != refused
 }
 
 // enter takes a place among what is under way; leave gives it back when it does
@@ -46,12 +49,28 @@ func (s *Store) enter() bool {
 
 func (s *Store) leave() { s.queue.depth.Add(-1) }
 
+// tell tells who waits for an attempt that does not get as far as a batch.
+func (s *Store) tell(a *otp.Attempt, err error) {
+	a.Waiter.Decided(a, err)
+	s.leave()
+}
+
+// outcome is what became of an attempt. Once its record is in a batch the attempt
+// may be answered and used again, so nobody can tell by looking at it.
+type outcome uint8
+
+const (
+	refused     outcome = iota // the store has failed
+	recorded                   // the record is in the next batch
+	outstanding                // there is nothing to record (otp.Decision.Outstanding)
+)
+
 // decide decides an attempt by an account, nil when there is no such user, and
 // puts the record into the next batch. The caller holds the lock of the shard, so
-// the records of an account stand in the order of the decisions. A batch refuses only when the store has
-// failed, and then the cache, with what the attempt changed there, is emptied
-// before anything else is decided.
-func (s *Store) decide(sh *shard, p *account, a *otp.Attempt) bool {
+// the records of an account stand in the order of the decisions. A batch refuses
+// only when the store has failed, and then the cache, with what the attempt changed
+// there, is emptied before anything else is decided.
+func (s *Store) decide(sh *shard, p *account, a *otp.Attempt) outcome {
 	sh.changes = sh.changes[:0]
 	if p != nil {
 		p.unpack(&sh.account)
@@ -59,12 +78,18 @@ func (s *Store) decide(sh *shard, p *account, a *otp.Attempt) bool {
 		sh.account = otp.Account{Tokens: sh.account.Tokens[:0]}
 	}
 	a.Decide(&sh.account)
+	if a.Decision.Outstanding {
+		return outstanding
+	}
 	if changed := a.Decision.Changed; changed != 0 && p != nil {
 		sh.changes = p.apply(&sh.account, changed, sh.changes)
 		p.setEpoch(s.overlay.epoch.Load())
 	}
 	sh.record = store.AppendLogin(sh.record[:0], a, sh.changes)
-	return s.queue.append(sh.record, entry{attempt: a})
+	if !s.queue.append(sh.record, entry{attempt: a}) {
+		return refused
+	}
+	return recorded
 }
 
 // AppendAccounting makes the record of an Accounting-Request durable and then

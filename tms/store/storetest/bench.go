@@ -10,9 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"countersign/exclusions"
 	"countersign/otp"
 	"countersign/otp/oath"
 	"countersign/tms"
+	"countersign/tms/store"
 )
 
 // Benchmark measures logins by PAP with event tokens, so many users at random and
@@ -26,15 +28,84 @@ func Benchmark(b *testing.B, e Engine, warm func(Store)) {
 			s := benchmarkStore(b, e, users)
 			defer s.Close()
 			warm(s)
-			first := uint64(0)
+			next := make([]uint64, users)
 			for _, inFlight := range []int{1, 16, 256, 1024} {
 				b.Run(fmt.Sprint("in-flight=", inFlight), func(b *testing.B) {
-					load := newLoad(s, users, inFlight, b.N, first)
-					first += uint64(load.each)
-					load.run(b)
+					newLoad(s, next, inFlight, b.N).run(b)
 				})
 			}
 		})
+	}
+}
+
+// BenchmarkSubmit measures what it costs that a login has a trace of 60 bytes, and
+// that a rule decided it.
+func BenchmarkSubmit(b *testing.B, e Engine, warm func(Store)) {
+	const users, inFlight = 10_000, 256
+	s := benchmarkStore(b, e, users)
+	defer s.Close()
+	warm(s)
+	next := make([]uint64, users)
+	for _, test := range []struct {
+		name  string
+		rule  uint64
+		trace []byte
+	}{{"trace=0", 0, nil}, {"trace=60", 0, make([]byte, 60)}, {"trace=60,rule", 1, make([]byte, 60)}} {
+		b.Run(test.name, func(b *testing.B) {
+			load := newLoad(s, next, inFlight, b.N)
+			load.rule, load.trace = test.rule, test.trace
+			load.run(b)
+		})
+	}
+}
+
+// BenchmarkRules measures the listing of as many rules as there may be, setting
+// them when they have not changed and when one of them has, and a change of one
+// that was added at run time.
+func BenchmarkRules(b *testing.B, e Engine) {
+	s, err := e.Open(e.Place(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	var file []exclusions.Rule
+	for n := range store.MaxRules - 1 {
+		file = append(file, rule(fmt.Sprint("rule", n)))
+	}
+	set := func() {
+		if err := s.SetFileRules(context.Background(), act("rule.file", ""), file); err != nil {
+			b.Fatal(err)
+		}
+	}
+	n := 0
+	for name, run := range map[string]func(){
+		"list":      func() { listRules(b, s, 0) },
+		"unchanged": set,
+		"one":       func() { n++; file[n%len(file)].Reason = fmt.Sprint(n); set() },
+		"all":       func() { n++; reword(file, n); set() },
+		"added": func() {
+			err := s.ChangeRule(context.Background(), "added", act("rule.set", "added"), func(r *tms.Rule) error {
+				n++
+				r.Exists, r.Reason = true, fmt.Sprint(n)
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		},
+	} {
+		set()
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				run()
+			}
+		})
+	}
+}
+
+func reword(rules []exclusions.Rule, n int) {
+	for i := range rules {
+		rules[i].Reason = fmt.Sprint("all ", n)
 	}
 }
 
@@ -89,9 +160,12 @@ func benchmarkSeed(n int) []byte { return fmt.Appendf(nil, "seed of user %07d", 
 type load struct {
 	store    Store
 	verifier *otp.Verifier
-	users    int
+	next     []uint64 // of each user, the lowest counter not used
 	each     int      // logins of a user at most
-	codes    []uint32 // of each user, one after the other
+	codes    []uint32 // of each user, one after the other from next on
+	used     []int32  // of these
+	rule     uint64   // of each login
+	trace    []byte
 	loops    []*loop
 }
 
@@ -119,14 +193,15 @@ type sent struct {
 	passcode []byte
 }
 
-func newLoad(s Store, users, inFlight, total int, first uint64) *load {
-	l := &load{store: s, verifier: otp.NewVerifier(s, otp.DefaultPolicy()), users: users, each: total/users + 2}
-	l.codes = make([]uint32, users*l.each)
+func newLoad(s Store, next []uint64, inFlight, total int) *load {
+	users := len(next)
+	l := &load{store: s, verifier: otp.NewVerifier(s, otp.DefaultPolicy()), next: next, each: total/users + 2}
+	l.codes, l.used = make([]uint32, users*l.each), make([]int32, users)
 	var gen oath.Generator
 	for n := range users {
 		gen.Init(oath.SHA1, benchmarkSeed(n))
 		for k := range l.each {
-			l.codes[n*l.each+k] = uint32(gen.Code(first+uint64(k), 6))
+			l.codes[n*l.each+k] = uint32(gen.Code(next[n]+uint64(k), 6))
 		}
 	}
 	loops := min(2, inFlight)
@@ -143,6 +218,7 @@ func newLoad(s Store, users, inFlight, total int, first uint64) *load {
 
 func (l *load) run(b *testing.B) {
 	runtime.GC()
+	b.ReportAllocs()
 	b.ResetTimer()
 	cpu, began := cpuTime(), time.Now()
 	var wg sync.WaitGroup
@@ -152,6 +228,9 @@ func (l *load) run(b *testing.B) {
 	wg.Wait()
 	took, cpu := time.Since(began), cpuTime()-cpu
 	b.StopTimer()
+	for n, used := range l.used {
+		l.next[n] += uint64(used)
+	}
 	l.report(b, took, cpu)
 }
 
@@ -197,7 +276,7 @@ func (o *loop) run() {
 			if issued == o.quota {
 				continue
 			}
-			a.send(o.from+user, issued/users, now)
+			a.send(o.from+user, now)
 			issued++
 			if user += stride; user >= users {
 				user %= users
@@ -228,12 +307,14 @@ func (o *loop) note(a *sent, now time.Time) {
 	}
 }
 
-func (a *sent) send(n, round int, now time.Time) {
+func (a *sent) send(n int, now time.Time) {
 	o := a.loop
 	a.name = benchmarkUser(a.name[:0], n)
-	a.passcode = oath.AppendCode(a.passcode[:len(pin)], uint64(o.codes[n*o.each+round]), 6)
+	a.passcode = oath.AppendCode(a.passcode[:len(pin)], uint64(o.codes[n*o.each+int(o.used[n])]), 6)
+	o.used[n]++
 	a.Attempt = otp.Attempt{
 		At: noon, User: a.name, NAS: "ras-gateway", Station: station, Passcode: otp.NewPasscode(a.passcode), Waiter: a,
+		Rule: o.rule, Trace: o.trace,
 	}
 	a.began = now
 	if !o.verifier.Submit(&a.Attempt) {

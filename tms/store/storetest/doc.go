@@ -8,6 +8,8 @@
 //   - an administrator's change acts on the state the last login left, and the
 //     next login sees it;
 //   - every login, act and accounting record is in the journal, whole;
+//   - every revision of the rules can be listed for ever, and the logins that a
+//     rule decided are counted, each once, also when the process is killed;
 //   - memory is bounded: a store that is not answered takes no more.
 //
 // An engine's test calls Run, and Main from its TestMain, because for the crashes

@@ -36,7 +36,7 @@ func eventsAreWholeAndInOrder(w *world) {
 		login := tms.Login{User: "alice", NAS: a.NAS, Station: string(everyByte), Method: otp.PAP, Decision: otp.Decision{
 			Verdict: otp.Accepted, Serial: "T1", Offset: 2,
 		}}
-		if events[2].Login != login || events[2].ID != a.Event {
+		if !reflect.DeepEqual(events[2].Login, login) || events[2].ID != a.Event {
 			w.Errorf("login %+v of event %v, want %+v of %v", events[2].Login, events[2].ID, login, a.Event)
 		}
 		added := act("user.add", "alice")

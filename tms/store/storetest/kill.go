@@ -40,9 +40,20 @@ const (
 	killRounds = 8 // how often a process is killed over the same store
 )
 
-// victim logs every user in with one code after the other, keeps accounts, and
-// says on standard output what was answered: "accepted USER COUNTER" or
-// "accounted RECORD", a line each, written at once.
+// killToken is the token of a user who is logged in until the process is killed. It
+// shows so many digits that no two codes are the same by chance.
+func killToken(i int) otp.Token {
+	t := hotp(fmt.Sprint("T", i))
+	t.Digits = 10
+	return t
+}
+
+// killRules are rules by which somebody logs in until the process is killed.
+var killRules = []string{"one", "two"}
+
+// victim logs every user in with one code after the other, logs in by rules, keeps
+// accounts, and says on standard output what was answered: "accepted USER
+// COUNTER", "excluded RULE" or "accounted RECORD", a line each, written at once.
 func victim(s Store) {
 	verifier := otp.NewVerifier(s, otp.DefaultPolicy())
 	var mu sync.Mutex
@@ -52,7 +63,7 @@ func victim(s Store) {
 		fmt.Fprintf(os.Stdout, format+"\n", args...)
 	}
 	for i := range killUsers {
-		name, token := fmt.Sprint("user", i), hotp(fmt.Sprint("T", i))
+		name, token := fmt.Sprint("user", i), killToken(i)
 		go func() {
 			for counter := next(s, token.Serial); ; counter++ {
 				verdict, err := verifier.Verify(context.Background(), attempt(name, pin+code(token, counter)))
@@ -63,12 +74,27 @@ func victim(s Store) {
 			}
 		}()
 	}
+	_, _ = s.Rules(context.Background(), 0, func(r *tms.Rule) error {
+		go visit(verifier, r.ID, say)
+		return nil
+	})
 	for n := 0; ; n++ {
 		record := fmt.Sprint(os.Getpid(), "-", n)
 		done := make(chan error, 1)
 		if s.AppendAccounting(noon, "ras", "192.0.2.1", []byte(record), func(err error) { done <- err }) && <-done == nil {
 			say("accounted %s", record)
 		}
+	}
+}
+
+// visit logs a user in by a rule, again and again.
+func visit(verifier *otp.Verifier, rule uint64, say func(string, ...any)) {
+	for {
+		verdict, err := verifier.Verify(context.Background(), excluded("visitor", rule))
+		if err != nil || verdict != otp.Excluded {
+			say("failed: excluded by %d: %v %v", rule, verdict, err)
+		}
+		say("excluded %d", rule)
 	}
 }
 
@@ -84,20 +110,24 @@ func next(s Store, serial otp.Serial) (counter uint64) {
 // answered is what a victim said.
 type answered struct {
 	accepted [killUsers]uint64 // the lowest counter not accepted
+	excluded map[uint64]uint64 // logins by rule
 	records  map[string]bool
 }
 
 func killKeepsWhatWasAnswered(w *world) {
 	for i := range killUsers {
-		w.addUser(fmt.Sprint("user", i), hotp(fmt.Sprint("T", i)))
+		w.addUser(fmt.Sprint("user", i), killToken(i))
 	}
-	said := answered{records: map[string]bool{}}
+	for _, name := range killRules {
+		w.setRule(rule(name))
+	}
+	said := answered{records: map[string]bool{}, excluded: map[uint64]uint64{}}
 	for range killRounds {
 		w.close()
 		w.kill(&said, 200+rand.IntN(2000))
 		w.open()
 		for i := range killUsers {
-			name, token := fmt.Sprint("user", i), hotp(fmt.Sprint("T", i))
+			name, token := fmt.Sprint("user", i), killToken(i)
 			counter := w.token(token.Serial).State.Counter
 			if n := said.accepted[i]; counter < n || counter > n+1 {
 				w.Errorf("%s: counter %d after %d was accepted", token.Serial, counter, n-1)
@@ -110,6 +140,7 @@ func killKeepsWhatWasAnswered(w *world) {
 			w.expect(otp.Accepted, name, pin+code(token, counter))
 			said.accepted[i] = counter + 1
 		}
+		w.countedOnce(said.excluded)
 	}
 	for _, e := range w.events(tms.Filter{}) {
 		delete(said.records, string(e.Attributes))
@@ -151,8 +182,11 @@ func (a *answered) hear(w *world, line string) {
 	var user int
 	var counter uint64
 	var record string
+	var rule uint64
 	if n, _ := fmt.Sscanf(line, "accepted %d %d", &user, &counter); n == 2 {
 		a.accepted[user] = counter + 1
+	} else if n, _ := fmt.Sscanf(line, "excluded %d", &rule); n == 1 {
+		a.excluded[rule]++
 	} else if n, _ := fmt.Sscanf(line, "accounted %s", &record); n == 1 {
 		a.records[record] = true
 	} else {
