@@ -76,6 +76,34 @@ func (d *directory) unknown(name string) *exclusions.Identity {
 	return &exclusions.Identity{Name: canonical, Realm: d.realm}
 }
 
+// CanonicalName is the canonical name that a folded user name alone tells; nobody is
+// asked. It is what Find has of a user whom the directory does not have: a name of
+// which no directory is asked stands as it is, and so does each when r is nil. What
+// stands beside the realm is taken for a value of the name attribute: what the
+// values of other login attributes stand for only the directory knows.
+func (r *Repository) CanonicalName(name string) string {
+	if r == nil {
+		return name
+	}
+	if d := r.directoryOf([]byte(name)); d != nil {
+		return d.unknown(name).Name
+	}
+	return name
+}
+
+// CanonicalRealm is the first realm of the directory that has the folded realm: the
+// one that identities have. One that no directory has stands as it is, and so does
+// each when r is nil.
+func (r *Repository) CanonicalRealm(realm string) string {
+	if r == nil {
+		return realm
+	}
+	if d := r.realms[realm]; d != nil {
+		return d.realm
+	}
+	return realm
+}
+
 // canonical is the canonical name of a user of the directory.
 func (d *directory) canonical(user string) string {
 	if d.plain {

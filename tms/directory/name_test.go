@@ -106,6 +106,47 @@ func TestUnknownNames(t *testing.T) {
 	}
 }
 
+// TestCanonicalNames is about names and realms that are written down, and have to
+// become those that identities have, without asking.
+func TestCanonicalNames(t *testing.T) {
+	a, b := unreachable("a", "A.example", "A", "mail.test"), unreachable("b", "b.example", "B")
+	for _, test := range []struct {
+		about       string
+		realm       string
+		directories []Config
+		want        map[string]string
+	}{
+		{"one directory", "", []Config{a}, map[string]string{
+			"u": "u", `a\u`: "u", "u@a.example": "u", "u@a": "u", "u@mail.test": "u",
+			"u@b": "u@b", `b\u`: `b\u`, "u@b@a": "u@b@a", `a\`: `a\`, "@a": "@a", "": "",
+		}},
+		{"two without default", "", []Config{a, b}, map[string]string{
+			"u": "u", `a\u`: "u@a.example", "u@mail.test": "u@a.example", "u@a.example": "u@a.example", "u@b": "u@b.example", "u@c": "u@c",
+		}},
+		{"two with default", "B", []Config{a, b}, map[string]string{
+			"u": "u", `b\u`: "u", "u@b.example": "u", `a\u`: "u@a.example", "u@a@b": "u@a@b", `c\u`: `c\u`,
+		}},
+		{"none", "", nil, map[string]string{"u": "u", "u@a": "u@a", `a\u`: `a\u`}},
+	} {
+		k := newKit(t, test.realm, test.directories...)
+		for name, want := range test.want {
+			if got := k.CanonicalName(name); got != want {
+				t.Errorf("%s: %q is %q instead of %q", test.about, name, got, want)
+			}
+		}
+	}
+	k := newKit(t, "", a, b)
+	for realm, want := range map[string]string{"a": "a.example", "mail.test": "a.example", "a.example": "a.example", "b": "b.example", "c": "c", "": ""} {
+		if got := k.CanonicalRealm(realm); got != want {
+			t.Errorf("realm %q is %q instead of %q", realm, got, want)
+		}
+	}
+	var none *Repository
+	if name, realm := none.CanonicalName(`a\u`), none.CanonicalRealm("a"); name != `a\u` || realm != "a" {
+		t.Errorf("without a repository: name %q, realm %q", name, realm)
+	}
+}
+
 // TestUserFilter is about what a name is looked for as.
 func TestUserFilter(t *testing.T) {
 	ad := unreachable("ad", "ad.test", "adt")

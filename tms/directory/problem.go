@@ -24,6 +24,7 @@ type problem struct {
 
 func (p *problem) Error() string {
 	text := p.doing + ": " + strings.Join(strings.FieldsFunc(p.err.Error(), isLineEnd), " ")
+	text = strings.TrimRight(text, ": ") // that of an answer without a text ends so
 	if p.remedy != "" {
 		text += ": " + p.remedy
 	}
@@ -95,7 +96,7 @@ func (s *server) certificateRemedy(err error) string {
 	)
 	switch {
 	case errors.As(err, &name):
-		return "write in servers a name that the certificate is for, or set server_name to one"
+		return "write in servers a name that the certificate has, or give the server a certificate with this name"
 	case errors.As(err, &unknown):
 		return "set ca_file to the certificate (PEM) of the CA that issued the server's"
 	case errors.As(err, &invalid):
