@@ -98,6 +98,13 @@ type Attempt struct {
 	// disabled holds tokens.
 	WithoutToken    Verdict
 	AskWithoutToken bool
+	// OrPassword: the directory password will do as well as a right code. When the
+	// passcode is none, the attempt comes back with Decision.Outstanding too.
+	OrPassword bool
+	// Stranger: no directory has a user of this name, so it may be another name of
+	// one whom a directory has. WithoutToken does not hold then, unless the store
+	// has the user.
+	Stranger bool
 	// Doubtful: the user repository does not answer, so that the user's name may
 	// be another, or the user may need no code. Then only an accept counts;
 	// everything else is left Undecided, though a wrong code is counted.
@@ -128,8 +135,8 @@ type Decision struct {
 	Repeated bool
 	// LockedNow: this attempt locked the token.
 	LockedNow bool
-	// Outstanding: nothing was decided or recorded, because the user holds no
-	// token and Attempt.AskWithoutToken was set.
+	// Outstanding: nothing was decided or recorded: the caller has to ask the
+	// directory, because of Attempt.AskWithoutToken or Attempt.OrPassword.
 	Outstanding bool
 	// Changed has bit i set when the State of Tokens[i] changed.
 	Changed uint32

@@ -63,9 +63,13 @@
 // question to the directory, is asked only when it matters: then the decision
 // comes back Outstanding, and the attempt is submitted once more. When the user
 // repository does not answer the attempt is Doubtful: the right code is accepted,
-// and nothing else is decided. A wrong directory password counts like a wrong
-// PIN, and neither the same one again nor one of a source that waits is shown to
-// the directory, which would lock the user out there.
+// and nothing else is decided.
+//
+// A directory counts wrong passwords of a user, wherever they come from, and locks
+// the account. So the Verifier keeps count of what the directory is shown: one
+// question about a user at a time, no wrong password twice, and no more different
+// ones than a few in half an hour, over all sources. This memory is apart from that
+// of wrong PINs.
 //
 // With CHAP and MS-CHAP the passcode is not seen: each candidate code is put
 // behind the PIN and tried. A wrong PIN and a wrong code then look the same

@@ -89,35 +89,119 @@ func TestDoubtfulIsAcceptedOrLeftUndecided(t *testing.T) {
 	}
 }
 
-// A wrong directory password is not shown to the directory again and again.
-func TestDirectoryIsNotAskedAgain(t *testing.T) {
+func TestStrangersAreNotWithoutToken(t *testing.T) {
 	b := newBench(t)
-	may := func(password string, want Verdict) {
-		t.Helper()
-		a := b.attempt(password, "pc")
-		if instead, may := b.MayAskDirectory(a); instead != want || may != (want == Undecided) {
-			t.Errorf("%q: %v, %t; want %v", password, instead, may, want)
+	stranger := func(a *Attempt) { a.WithoutToken, a.Stranger = Excluded, true }
+	if d := b.decide(stranger, "x"); d.Verdict != Excluded {
+		t.Errorf("one whom the store has: %v", d.Verdict)
+	}
+	b.store.account = Account{}
+	if d := b.decide(stranger, "x"); d.Verdict != UnknownUser {
+		t.Errorf("one whom nobody has: %v", d.Verdict)
+	}
+}
+
+// Where the directory password will do, a right code does too, and anything else
+// is left to the directory without being counted.
+func TestOrPassword(t *testing.T) {
+	b := newBench(t, clockToken("T"))
+	either := func(a *Attempt) { a.OrPassword = true }
+	for _, passcode := range []string{"a password", "4711" + b.wrong(0), "0000" + b.code(0)} {
+		before := b.state()
+		if d := b.decide(either, passcode); !d.Outstanding || d.Verdict != Undecided || b.state() != before {
+			t.Errorf("%q: %+v, state %+v", passcode, d, b.state())
 		}
 	}
-	refuse := func(password string) {
-		b.decide(func(a *Attempt) { a.Preset = WrongPassword }, password)
+	passcode := "4711" + b.code(0)
+	if d := b.decide(either, passcode); d.Verdict != Accepted || d.Outstanding {
+		t.Errorf("right code: %+v", d)
 	}
-	may("first", Undecided)
-	refuse("first")
-	may("first", WrongPassword)
-	may("second", Undecided)
-	b.at = b.at.Add(DefaultPolicy().RepeatTime + time.Second)
-	may("first", Undecided)
-	for _, password := range []string{"a", "b", "c"} {
-		refuse(password)
+	if d := b.decide(either, passcode); !d.Outstanding {
+		t.Errorf("used code: %+v", d)
 	}
-	may("d", Throttled)
-	b.DirectoryAgreed(b.attempt("", "pc"))
-	may("d", Undecided)
+	b.store.account.Disabled = true
+	if d := b.decide(either, "a password"); d.Verdict != UserDisabled || d.Outstanding {
+		t.Errorf("disabled user: %+v", d)
+	}
+}
 
-	// The same over the way by which it comes out first that there is no token.
-	for _, password := range []string{"a", "b", "c", "d"} {
-		b.decide(func(a *Attempt) { a.WithoutToken = WrongPassword }, password)
+// directoryBench asks a directory that says what the test wants.
+type directoryBench struct{ *bench }
+
+// asked demands whether the directory is asked, and what is said instead.
+func (b directoryBench) asked(station, password string, want bool, instead Verdict) *Attempt {
+	b.Helper()
+	a := b.attempt(password, station)
+	if got, ask := b.AskDirectory(context.Background(), a); ask != want || got != instead {
+		b.Errorf("%q from %s: asked %t, %v instead; want %t, %v", password, station, ask, got, want, instead)
 	}
-	may("e", Throttled)
+	return a
+}
+
+func (b directoryBench) answer(password string, answer Verdict) {
+	b.Helper()
+	b.DirectoryAnswered(b.asked("pc", password, true, Undecided), answer)
+}
+
+// Nobody is locked out of the directory by what it is shown.
+func TestDirectoryIsAskedSparingly(t *testing.T) {
+	b := directoryBench{newBench(t)}
+	wait := DefaultPolicy().WrongPasswordTime
+	b.answer("first", WrongPassword)
+	for range 5 { // a client that reconnects for ever
+		b.at = b.at.Add(wait - time.Minute)
+		b.asked("pc", "first", false, WrongPassword)
+		b.asked("other", "first", false, WrongPassword)
+	}
+	b.answer("second", WrongPassword)
+	b.answer("third", WrongPassword)
+	for _, station := range []string{"pc", "x", "y"} {
+		b.asked(station, "fourth", false, Throttled)
+	}
+	b.at = b.at.Add(wait + time.Second)
+	b.answer("fourth", Accepted)
+	b.answer("fifth", WrongPassword)
+	b.answer("right", Accepted)
+	b.answer("fifth", DirectoryLocked) // forgotten, and not the password's fault
+	b.asked("pc", "fifth", true, Undecided)
+}
+
+func TestDirectoryIsAskedOneThingAtATime(t *testing.T) {
+	b := directoryBench{newBench(t)}
+	first := b.asked("pc", "x", true, Undecided)
+	impatient, cancel := context.WithCancel(context.Background())
+	cancel()
+	if instead, ask := b.AskDirectory(impatient, b.attempt("y", "other")); ask || instead != Undecided {
+		t.Errorf("%v, %t while somebody asks", instead, ask)
+	}
+	patient := make(chan Verdict)
+	go func() {
+		instead, _ := b.AskDirectory(context.Background(), b.attempt("x", "other"))
+		patient <- instead
+	}()
+	b.DirectoryAnswered(first, Undecided)
+	if instead := <-patient; instead != Undecided {
+		t.Errorf("%v for what got no answer", instead)
+	}
+	b.asked("pc", "x", false, Undecided) // a retransmission
+	b.at = b.at.Add(unansweredTime)
+	b.answer("x", Accepted)
+}
+
+func TestQuestionsAreBounded(t *testing.T) {
+	b := newBench(t)
+	policy := DefaultPolicy()
+	policy.ThrottleEntries = 8
+	b.SetPolicy(policy)
+	for i := range 100 {
+		a := b.attempt("x", "pc")
+		a.User = []byte{'a' + byte(i%26), 'a' + byte(i/26)}
+		if _, ask := b.AskDirectory(context.Background(), a); !ask {
+			t.Fatal("not asked")
+		}
+		b.DirectoryAnswered(a, WrongPassword)
+	}
+	if n := len(b.questions.entries); n > 8 {
+		t.Errorf("%d users are remembered", n)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/secure/precis"
@@ -23,12 +24,12 @@ const (
 // Active Directory. Unlike there, spaces may stand between parts of a name.
 type UserName string
 
-// ParseUserName normalizes a user name: 1 to MaxUserName bytes of UTF-8, letters,
-// digits and ASCII punctuation, without control characters or spaces at its ends.
+// ParseUserName normalizes a user name: valid UTF-8 of 1 to MaxUserName bytes
+// without control characters or spaces at its ends.
 func ParseUserName(s string) (UserName, error) {
 	b, ok := AppendUserName(make([]byte, 0, len(s)), []byte(s))
 	if !ok {
-		return "", fmt.Errorf("user name %.64q: must be 1 to %d bytes of letters, digits and punctuation without spaces at the ends", s, MaxUserName)
+		return "", fmt.Errorf("user name %.64q: must be 1 to %d bytes of text without control characters or spaces at the ends", s, MaxUserName)
 	}
 	return UserName(b), nil
 }
@@ -57,22 +58,33 @@ func AppendUserName(dst, raw []byte) ([]byte, bool) {
 // appendUnicodeName is AppendUserName for names that are not plain ASCII. Each of
 // the parts between spaces is a userpart of RFC 8265 section 3.3, so that letters
 // that look alike or are composed differently are one name, as in a directory.
+// PRECIS refuses symbols; where a name has some it is lower-cased only.
 func appendUnicodeName(dst, raw []byte) ([]byte, bool) {
-	start := len(dst)
-	for i, part := range bytes.Split(raw, []byte(" ")) {
-		if i > 0 {
-			dst = append(dst, ' ')
-		}
+	if !utf8.Valid(raw) || bytes.ContainsFunc(raw, unicode.IsControl) {
+		return dst, false
+	}
+	folded, err := foldParts(raw)
+	if err != nil {
+		folded = bytes.ToLower(raw)
+	}
+	if len(folded) > MaxUserName {
+		return dst, false
+	}
+	return append(dst, folded...), true
+}
+
+func foldParts(raw []byte) ([]byte, error) {
+	parts := bytes.Split(raw, []byte(" "))
+	for i, part := range parts {
 		if len(part) == 0 {
 			continue
 		}
-		folded, err := precis.UsernameCaseMapped.Bytes(part)
-		if err != nil {
-			return dst[:start], false
+		var err error
+		if parts[i], err = precis.UsernameCaseMapped.Bytes(part); err != nil {
+			return nil, err
 		}
-		dst = append(dst, folded...)
 	}
-	return dst, len(dst)-start <= MaxUserName
+	return bytes.Join(parts, []byte(" ")), nil
 }
 
 // Serial names a token. It is normalized to upper case.

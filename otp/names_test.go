@@ -9,13 +9,13 @@ import (
 func TestUserNamesAreNormalized(t *testing.T) {
 	for in, want := range map[string]UserName{
 		"alice": "alice", "ALICE": "alice", `CORP\Jörg.MÜLLER`: `corp\jörg.müller`, "a b": "a b", "bob@Example.ORG": "bob@example.org",
-		"Ele\u0301onore": "el\u00e9onore", "ＡＬＩＣＥ": "alice", "Jörg  Müller": "jörg  müller",
+		"Ele\u0301onore": "el\u00e9onore", "ＡＬＩＣＥ": "alice", "A☃": "a☃", "Jörg  Müller": "jörg  müller",
 	} {
 		if got, err := ParseUserName(in); got != want || err != nil {
 			t.Errorf("%q: %q, %v; want %q", in, got, err, want)
 		}
 	}
-	for _, bad := range []string{"", " alice", "alice ", "a\x00", "a\nb", "\xff\xfe", "a\u0085", "a☃", "jörg ", strings.Repeat("x", MaxUserName+1)} {
+	for _, bad := range []string{"", " alice", "alice ", "a\x00", "a\nb", "\xff\xfe", "a\u0085", "jörg ", strings.Repeat("x", MaxUserName+1)} {
 		if got, err := ParseUserName(bad); err == nil {
 			t.Errorf("%q: accepted as %q", bad, got)
 		}

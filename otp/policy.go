@@ -19,6 +19,9 @@ type Policy struct {
 	ThrottleMax     time.Duration // the longest wait
 	ThrottleForget  time.Duration // wrong PINs are forgotten after this
 	ThrottleEntries int           // users and sources remembered at most
+
+	MaxWrongPasswords int           // wrong passwords of a user that the directory is shown
+	WrongPasswordTime time.Duration // within this, which begins anew with each
 }
 
 // DefaultPolicy is what the shipped configuration says.
@@ -28,5 +31,6 @@ func DefaultPolicy() Policy {
 		MaxFailures: 10, LockTime: 15 * time.Minute, RepeatTime: time.Minute,
 		ThrottleAfter: 3, ThrottleFirst: time.Second, ThrottleMax: time.Minute,
 		ThrottleForget: 15 * time.Minute, ThrottleEntries: 65536,
+		MaxWrongPasswords: 3, WrongPasswordTime: 30 * time.Minute,
 	}
 }

@@ -69,46 +69,10 @@ func (m *misses) repeated(source uint64, a *Attempt, p *Policy) bool {
 	return false
 }
 
-// noteWrong counts a wrong directory password, as a wrong PIN.
-func (m *misses) noteWrong(a *Attempt, p *Policy) {
-	source := m.source(a)
-	a.Decision.Repeated = m.repeated(source, a, p)
-	m.note(source, a.At, &a.Decision, p)
-}
-
-// MayAskDirectory reports whether the directory may be asked about the password
-// of an attempt. It may not while the source waits after too many wrong ones, nor
-// for the very same wrong password again within Policy.RepeatTime, as VPN clients
-// that reconnect by themselves send it: the directory would lock the user out.
-// Then the verdict is returned instead.
-func (v *Verifier) MayAskDirectory(a *Attempt) (instead Verdict, may bool) {
-	source := v.misses.source(a)
-	switch {
-	case v.misses.waits(source, a.At):
-		return Throttled, false
-	case v.misses.sameAgain(source, a):
-		return WrongPassword, false
-	}
-	return Undecided, true
-}
-
-// DirectoryAgreed forgets the wrong passwords of the source of an attempt, after
-// the right one.
-func (v *Verifier) DirectoryAgreed(a *Attempt) { v.misses.forgive(v.misses.source(a)) }
-
-// sameAgain is repeated without remembering.
-func (m *misses) sameAgain(source uint64, a *Attempt) bool {
-	sum := maphash.Bytes(m.seed, a.Passcode.bytes())
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e := m.entries[source]
-	return e != nil && e.repeat == sum && e.repeatUntil > a.At.UnixNano()
-}
-
 // note counts a decision for or against the source.
 func (m *misses) note(source uint64, at time.Time, d *Decision, p *Policy) {
 	switch d.Verdict {
-	case WrongPIN, WrongPasscode, WrongPassword:
+	case WrongPIN, WrongPasscode:
 		if !d.Repeated {
 			m.count(source, at.UnixNano(), p)
 		}

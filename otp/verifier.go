@@ -12,15 +12,16 @@ import (
 // Verifier decides attempts by a Policy and a TokenStore. It is safe for
 // concurrent use.
 type Verifier struct {
-	store   TokenStore
-	policy  atomic.Pointer[Policy]
-	misses  misses
-	scratch sync.Pool // of *scratch
+	store     TokenStore
+	policy    atomic.Pointer[Policy]
+	misses    misses
+	questions questions
+	scratch   sync.Pool // of *scratch
 }
 
 // NewVerifier joins a store and a policy.
 func NewVerifier(store TokenStore, policy Policy) *Verifier {
-	v := &Verifier{store: store, misses: misses{seed: maphash.MakeSeed(), entries: map[uint64]*miss{}}}
+	v := &Verifier{store: store, misses: misses{seed: maphash.MakeSeed(), entries: map[uint64]*miss{}}, questions: questions{entries: map[uint64]*question{}}}
 	v.scratch.New = func() any { return new(scratch) }
 	v.SetPolicy(policy)
 	return v
@@ -42,11 +43,11 @@ func (v *Verifier) Submit(a *Attempt) bool {
 // It sets a.Decision and changes the states it says it changed.
 func (a *Attempt) Decide(account *Account) {
 	a.Decision = Decision{}
-	v := a.verifier
 	if a.Preset != Undecided {
-		a.preset(v, account)
+		a.preset(account)
 		return
 	}
+	v := a.verifier
 	s := v.scratch.Get().(*scratch)
 	s.run(v, a, account)
 	v.scratch.Put(s)
@@ -56,14 +57,10 @@ func (a *Attempt) Decide(account *Account) {
 func (a *Attempt) NeedsAccount() bool { return a.Preset == Undecided || a.Preset == Excluded }
 
 // preset takes over the verdict of the caller.
-func (a *Attempt) preset(v *Verifier, account *Account) {
-	d := &a.Decision
-	d.Verdict = a.Preset
-	switch {
-	case a.Preset == Excluded && account.Disabled:
-		d.Verdict = UserDisabled
-	case a.Preset == WrongPassword:
-		v.misses.noteWrong(a, v.policy.Load())
+func (a *Attempt) preset(account *Account) {
+	a.Decision.Verdict = a.Preset
+	if a.Preset == Excluded && account.Disabled {
+		a.Decision.Verdict = UserDisabled
 	}
 }
 
@@ -100,7 +97,7 @@ type try struct {
 // decide is the whole of it; doc.go tells it in prose.
 func (s *scratch) decide(misses *misses) {
 	a, d := s.attempt, &s.attempt.Decision
-	if s.withoutToken(misses) {
+	if s.withoutToken() || a.OrPassword && s.passwordInstead() {
 		return
 	}
 	if d.Verdict = s.unfit(); d.Verdict != Undecided {
@@ -129,21 +126,39 @@ func (s *scratch) decide(misses *misses) {
 
 // withoutToken decides about a user who holds no token where that is no reason
 // to refuse, and reports whether it did. With Doubtful it does not: the token may
-// be held under another name.
-func (s *scratch) withoutToken(misses *misses) bool {
+// be held under another name. Nor does it for a Stranger whom the store does not
+// know either: the name may be another way to write that of a token holder.
+func (s *scratch) withoutToken() bool {
 	a, d := s.attempt, &s.attempt.Decision
 	switch {
-	case s.account.Disabled || len(s.account.Tokens) > 0 || a.Doubtful:
+	case s.account.Disabled || len(s.account.Tokens) > 0 || a.Doubtful || a.Stranger && !s.account.Exists:
 		return false
 	case a.WithoutToken != Undecided:
 		d.Verdict = a.WithoutToken
-		if d.Verdict == WrongPassword {
-			misses.noteWrong(a, s.policy)
-		}
 		return true
 	}
 	d.Outstanding = a.AskWithoutToken
 	return d.Outstanding
+}
+
+// passwordInstead decides about a user whose directory password will do, or a
+// right code: it reports whether the passcode is no code that can be accepted as
+// it is, and leaves the attempt to the directory then. Nothing is counted,
+// because a password is no wrong code.
+func (s *scratch) passwordInstead() bool {
+	if s.account.Disabled {
+		s.attempt.Decision.Verdict = UserDisabled
+		return true
+	}
+	best := s.tryTokens()
+	if best != nil && best.match == freshMatch {
+		state := &best.finder.token.State
+		if !state.locked(s.attempt.At) && !state.MustResync {
+			return false // and is found once more
+		}
+	}
+	s.attempt.Decision.Outstanding = true
+	return true
 }
 
 // withheld reports whether a source that waits is refused without a look at the

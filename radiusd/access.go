@@ -6,7 +6,8 @@ import (
 )
 
 // serveAccessRequest turns an Access-Request into an attempt and hands it to the
-// verifier. The request is not the loop's any more after that.
+// verifier, or to a worker who asks a directory first. The request is not the
+// loop's any more after that.
 func (l *loop) serveAccessRequest(r *request) {
 	if why := r.nas.admit(&l.direct.scratch, &r.packet); why != admitted {
 		l.drop(r.nas, &r.from, why, nil)
@@ -22,8 +23,8 @@ func (l *loop) serveAccessRequest(r *request) {
 	if r.attempt.Preset == otp.Unreadable && r.packet.MessageAuthenticator == 0 {
 		l.complain(r.nas, &r.from, unreadable, nil)
 	}
-	if !l.server.verifier.Submit(&r.attempt) {
-		l.abandon(r, storeBusy)
+	if why := r.decide(l.rules); why != admitted {
+		l.abandon(r, why)
 	}
 }
 
@@ -55,7 +56,7 @@ func (r *request) readPAP(scratch *packet.Scratch) {
 	a := &r.attempt
 	a.Method = otp.PAP
 	passcode, err := scratch.UserPassword(r.passcode[:0], r.nas.Secret, &r.packet.Authenticator, r.packet.UserPassword)
-	a.Passcode = otp.NewPasscode(passcode)
+	r.typed, a.Passcode = passcode, otp.NewPasscode(passcode)
 	if err != nil || !a.Passcode.Readable() {
 		a.Preset = otp.Unreadable
 	}
@@ -68,16 +69,29 @@ func (r *request) readProof(method otp.Method) {
 
 // writeAccess writes the reply that the verdict asks for.
 func (w *responder) writeAccess(r *request) {
-	if r.attempt.Decision.Verdict == otp.Accepted {
+	switch verdict := r.attempt.Decision.Verdict; {
+	case verdict.Accepts():
 		w.accept(r)
-	} else {
+	case verdict == otp.NextCode && w.challenge(r):
+	default:
 		w.reject(r)
 	}
 }
 
-// accept writes an Access-Accept.
+// accept writes an Access-Accept. Session keys are made of the passcode, so a
+// login that needed none gets none.
 func (w *responder) accept(r *request) {
 	w.begin(r, packet.AccessAccept, r.nas.ReplyMessageAuthenticator)
+	for _, i := range r.replies {
+		w.builder.AddEncoded(r.rules.Attributes[i])
+	}
+	if r.attempt.Decision.Verdict == otp.Accepted {
+		w.addMSCHAP(r)
+	}
+}
+
+// addMSCHAP adds what an MS-CHAP login is to get besides.
+func (w *responder) addMSCHAP(r *request) {
 	switch r.attempt.Method {
 	case otp.MSCHAP:
 		w.scratch.AddMSCHAPKeys(&w.builder, r.nas.Secret, &r.packet.Authenticator, packet.MSCHAPKeys(r.proof.passcode()))
@@ -96,11 +110,12 @@ func (w *responder) acceptMSCHAP2(r *request) {
 	w.scratch.AddMPPEKeys(&w.builder, r.nas.Secret, &r.packet.Authenticator, w.salt(), send, recv)
 }
 
-// reject writes an Access-Reject, the same whatever the verdict was.
+// reject writes an Access-Reject, the same whatever the verdict was, but for a
+// message to those who hold no token if there is one.
 func (w *responder) reject(r *request) {
 	w.begin(r, packet.AccessReject, r.nas.ReplyMessageAuthenticator)
-	if w.rejectMessage != "" {
-		w.builder.AddString(packet.ReplyMessage, w.rejectMessage)
+	if message := w.rejection(r.attempt.Decision.Verdict); message != "" {
+		w.builder.AddString(packet.ReplyMessage, message)
 	}
 	switch r.attempt.Method {
 	case otp.MSCHAP:
@@ -108,4 +123,16 @@ func (w *responder) reject(r *request) {
 	case otp.MSCHAPv2:
 		w.builder.AddMSCHAPError(r.packet.MSCHAP2Response[0])
 	}
+}
+
+// rejection is the Reply-Message of a refusal. Who is unknown and who holds no
+// token get the same.
+func (w *responder) rejection(v otp.Verdict) string {
+	switch v {
+	case otp.UnknownUser, otp.NoToken, otp.TokenCreated:
+		if message := w.server.options.NoTokenMessage; message != "" {
+			return message
+		}
+	}
+	return w.server.options.RejectMessage
 }

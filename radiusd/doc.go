@@ -15,16 +15,80 @@
 //  4. looks it up in the reply cache: a repeat gets the same reply, byte for
 //     byte, or waits in silence while the first is in flight;
 //  5. reads the credentials (PAP, CHAP, MS-CHAP, MS-CHAPv2) into an
-//     [otp.Attempt] and hands it to the [otp.Verifier], which tells when it
-//     is decided and durable; an accounting record goes to [Accounting] the
-//     same way;
-//  6. writes the reply, signs it, keeps it in the reply cache and sends it
+//     [otp.Attempt];
+//  6. decides whether the login needs a code, as told below;
+//  7. hands the attempt to the [otp.Verifier], which tells when it is decided
+//     and durable; an accounting record goes to [Accounting] the same way;
+//  8. writes the reply, signs it, keeps it in the reply cache and sends it
 //     with the others of the batch;
-//  7. counts and logs the login, one line.
+//  9. counts and logs the login, one line.
 //
-// A verdict always gets a reply, and every refusal the same one. When nothing
+// A verdict always gets a reply, and every refusal the same one, but for a
+// message to who holds no token if the administrator wants one. When nothing
 // could be decided, or not be made durable, there is no reply, so that the NAS
 // asks again or asks another server.
+//
+// # Who needs a code
+//
+// Where there are no [Rules], no [UserRepository] and no mode but mandatory, a
+// login needs a code, and nothing of what follows happens. Else
+//
+//  1. the facts are read off the packet: the client's address and MACs where
+//     the NAS tells them (see [Preset]), and what the NAS says of itself. They
+//     are claims of the gateway;
+//  2. the user repository says who the user is. When it has to ask a directory,
+//     the login becomes an errand;
+//  3. whose account is disabled in the directory is refused;
+//  4. whom a rule excludes needs no code. The NAS says what they get: accepted
+//     without a look at the password, which the gateway has looked at, and may
+//     not even have sent; or, unless a right code was typed, the directory
+//     verifies the password, an errand. Where there is no directory account
+//     to verify it by, the code is asked;
+//  5. of all others the code is asked. By the modes token-holders and
+//     create-token, who turns out to hold no token comes back from the store,
+//     passes as the excluded do, or shows the directory their password and is
+//     given a token, an errand again. A name that neither a directory nor the
+//     store knows does not: it may be another name of somebody who holds a
+//     token. Without a directory that goes for names with a realm.
+//
+// MS-CHAPv2 wants proof that we know the password, and no method but PAP shows
+// it to a directory: such a login is refused as needs_pap.
+//
+// A password goes to the directory once a login at most, and not at all if it is
+// empty, was wrong before, was just left without an answer, or if too many others
+// of the user were wrong ([otp.Verifier.AskDirectory]). So a VPN client that
+// reconnects for ever does not lock its user out of the directory, nor does who
+// guesses.
+//
+// A directory that does not answer is never read as "holds no token" or "is in
+// no group". A rule that needs no groups excludes all the same, and a right code
+// is accepted; whatever else was sent, or if groups say which attributes the
+// reply has to carry, the NAS gets no reply.
+//
+// An Access-Accept carries the attributes of all conditions in Rules.Replies
+// that the login meets.
+//
+// What the facts were, and which rule decided, goes into the record of the login
+// as an [exclusions.Trace].
+//
+// # Errands
+//
+// What waits for a directory is done by workers, a fixed number of goroutines
+// with a queue of bounded length; neither goroutine of a loop ever waits for a
+// directory. When the queue is full, or the NAS has given up meanwhile, the login
+// is dropped and counted. Retransmissions of it get silence, as of every request
+// in flight.
+//
+// # Dialogs
+//
+// When a token has to show its next code, too, and the NAS can ask for it, the
+// login is answered by an Access-Challenge. Its State is text that nobody can
+// guess; it is good once, for a short time, for the same NAS and User-Name. The
+// answer is PIN and code again: nothing that was typed is kept meanwhile. It is
+// judged by what the first packet told, which NASes leave out of the second, by
+// the rules and the time of the first, and a wrong one counts against the station
+// of the first. A State we do not know is as good as none. There are dialogs with
+// PAP only.
 //
 // # Loops
 //
@@ -36,8 +100,8 @@
 // the end of each batch it sends what could be answered at once and what the
 // store has decided meanwhile. While it sleeps, the other goroutine is woken to
 // answer what is decided. So under load nobody is woken, and at rest nothing
-// waits. Neither starts a goroutine, passes a channel or allocates memory for a
-// packet; a log line costs a few small allocations.
+// waits. Neither starts a goroutine or allocates memory for a packet, or passes a
+// channel unless it is an errand; a log line costs a few small allocations.
 //
 // Replies of one length to one peer go out as one message that the kernel cuts
 // (UDP_SEGMENT); where the network device cannot do that, they go out one by one.
@@ -48,14 +112,16 @@
 //
 // A request in flight is a struct of the loop's pool, which owns a copy of the
 // datagram and all the attempt refers to: it is the receiving goroutine's until
-// it is submitted, then the store's, then that of whoever answers. How many
-// there are is bounded, and so are the entries of the reply cache; beyond that
-// packets are dropped and counted. Nothing else grows with the traffic. A loop
-// needs about 330 KiB; a request in flight 1.5 KiB; an entry of the reply cache
-// 300 bytes, for 30 seconds after the reply.
+// it is submitted, then the store's, then that of whoever answers; on an errand
+// it is a worker's before it is the store's. How many there are is bounded, and
+// so are the entries of the reply cache and the dialogs; beyond that packets are
+// dropped and counted, and the oldest dialog is forgotten. Nothing else grows
+// with the traffic. A loop needs about 330 KiB; a request in flight 2 KiB; an
+// entry of the reply cache 300 bytes, for 30 seconds after the reply; a dialog
+// 600 bytes, and what the NAS said.
 //
-// [Server.SetNASes] replaces the NAS table between two batches. Requests in
-// flight keep the NAS they came with.
+// [Server.SetNASes] and [Server.SetRules] replace the NAS table and the rules
+// between two batches. Requests in flight keep those they came with.
 //
 // # Where this differs from the RFCs
 //
@@ -66,15 +132,19 @@
 //     and Proxy-State without one is refused (CVE-2024-3596), unless it is
 //     configured otherwise.
 //   - RFC 3579 section 3.2 has the Message-Authenticator anywhere in a reply; ours
-//     stands first, in every Access-Accept and Access-Reject, unless the NAS is
-//     configured otherwise.
+//     stands first, in every Access-Accept, -Reject and -Challenge, unless the NAS
+//     is configured otherwise.
 //   - RFC 3579 section 2.6.3: an EAP request is refused without an EAP-Message with
 //     EAP-Failure in it, because we speak no EAP.
 //   - RFC 2865 section 5.2 lets a passcode be any octets; one that is not readable
 //     text is refused without counting against the user, because it most likely
 //     was decrypted with another shared secret.
-//   - RFC 2865 section 5.24: a State in a request is ignored; there are no dialogs
-//     yet that could have made one.
+//   - RFC 2865 section 5.24: a State that is not ours, not any more, or not this
+//     user's is ignored, and the request judged as if it had none.
+//   - RFC 2865 section 4.1 asks for a password or a State; a NAS that has looked
+//     at the password itself may send neither for a user whom a rule excludes.
+//   - RFC 2548 section 2.4: an MS-CHAP login that needed no code is accepted
+//     without session keys, because they are made of a password we do not know.
 //   - RFC 2865 section 4.1 asks for NAS-IP-Address or NAS-Identifier; we go by the
 //     source address and ask for neither.
 //   - RFC 2866 section 4.1 asks for Acct-Session-Id; of an Accounting-Request we
@@ -92,5 +162,7 @@
 // NAS, shared secret, Request Authenticator, Identifier, Proxy-State as in the
 // RFCs. A peer is the two ends of a datagram. A repeat is a retransmission: the
 // same request again. Fresh is a request that is none. A stranger is a source
-// that is no NAS. A sender is a NAS that sends Message-Authenticators.
+// that is no NAS. A sender is a NAS that sends Message-Authenticators. A rule
+// excludes a login: it needs no code then. An errand is what a login waits for a
+// directory for. A dialog is an Access-Challenge that may still be answered.
 package radiusd

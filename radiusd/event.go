@@ -3,10 +3,9 @@ package radiusd
 import (
 	"context"
 	"log/slog"
-	"strconv"
 	"time"
 
-	"countersign/otp"
+	"countersign/exclusions"
 )
 
 // complaintPause is how long a reason is not logged again for the same NAS.
@@ -38,7 +37,7 @@ func (s *Server) emit(r *request, now time.Time) {
 		slog.String("method", r.attempt.Method.String()),
 		slog.String("serial", string(d.Serial)),
 		slog.Int64("offset", d.Offset),
-		slog.String("event", eventName(r.attempt.Event)),
+		slog.String("event", r.attempt.Event.String()),
 		slog.Int64("took_us", took.Microseconds()))
 	if d.Repeated {
 		line.AddAttrs(slog.Bool("repeated", true))
@@ -46,16 +45,34 @@ func (s *Server) emit(r *request, now time.Time) {
 	if d.LockedNow {
 		line.AddAttrs(slog.Bool("locked_now", true))
 	}
+	if !r.plain {
+		r.tell(&line)
+	}
 	_ = s.logger.Handler().Handle(ctx, line)
 }
 
-// eventName is the name by which the record of the attempt is found: the commit
-// and the place in it, such as 17-3.
-func eventName(e otp.EventID) string {
-	var b [32]byte
-	name := strconv.AppendUint(b[:0], e.Batch, 10)
-	name = append(name, '-')
-	return string(strconv.AppendUint(name, uint64(e.Index), 10))
+// tell adds to the line of a login why it needed a code or none, as far as that
+// is out of the ordinary. A client that the station shows is not said again.
+func (r *request) tell(line *slog.Record) {
+	t := &r.trace
+	if t.Rule != "" {
+		line.AddAttrs(slog.String("rule", t.Rule))
+	}
+	if t.Mode != exclusions.Mandatory {
+		line.AddAttrs(slog.String("mode", t.Mode.String()))
+	}
+	switch t.Source {
+	case exclusions.Stale:
+		line.AddAttrs(slog.String("directory", "stale"))
+	case exclusions.Unavailable:
+		line.AddAttrs(slog.String("directory", "unavailable"))
+	}
+	if t.ClientIP.IsValid() && t.ClientIPFrom != exclusions.CallingStationID {
+		line.AddAttrs(slog.String("client_ip", t.ClientIP.String()))
+	}
+	if len(t.ClientMACs) > 0 && t.MACFrom != exclusions.CallingStationID {
+		line.AddAttrs(slog.String("client_mac", t.ClientMACs[0].String()))
+	}
 }
 
 // drop counts a packet that gets no reply, and says why. An unknown source

@@ -5,12 +5,15 @@ import (
 	"crypto/hmac"
 	"crypto/md5"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"countersign/exclusions"
 	"countersign/radiusd/packet"
 )
 
@@ -19,17 +22,58 @@ const (
 	fuzzAcct     = 1 << iota // hand them to the accounting port
 	fuzzSigned               // make the authenticators right before
 	fuzzStranger             // let them come from an unknown source
+	fuzzRuled                // hand them to a server with rules, a directory and an open dialog
 )
+
+// fuzzState is the State of the open dialog, and of all that are opened.
+var fuzzState = strings.Repeat("A", 32)
+
+// newFuzzBenches are a server on which nothing but the code counts, and one on
+// which everything else does too. On the second the directory does not answer
+// for users whose name begins with u.
+func newFuzzBenches(tb testing.TB) (plain, ruled *bench) {
+	plain = newBench(tb, func(o *Options) { o.Logger = quiet() })
+	ruled = newRuledBench(tb, exclusions.PassDirectoryPassword, func(o *Options, c *NASConfig) {
+		people := newDirectory(person("alice"), person("eve", "staff"))
+		people.away = func(name string) bool { return strings.HasPrefix(name, "u") }
+		c.Mode, c.Challenge, c.TrustNASIPAddress = exclusions.TokenHolders, true, true
+		c.ClientIPFrom = append(c.ClientIPFrom, exclusions.FramedIPAddress)
+		o.Logger, o.Rand, o.Users = quiet(), zeros{}, people
+		o.Rules = rulesOf(tb, staff, rule("lan", criterion(exclusions.ClientIPs, "10.0.0.0/8")),
+			rule("pc", criterion(exclusions.ClientMACs, "00-10-a4-*"))).replying(tb, office, staff)
+	})
+	return plain, ruled
+}
+
+// prepare makes a bench forget what was before.
+func (b *bench) prepare() {
+	b.wait(time.Minute) // nothing is left in the reply cache
+	clear(b.store.accounts)
+	b.without("frank")
+	b.store.traces, b.journal.records = nil, nil
+	b.server.dialogs.open(&dialog{state: fuzzState, nas: "gateway", user: "alice", station: []byte("198.51.100.7")}, b.server.since(b.now))
+}
+
+// passed is how many logins were accepted, and asked how many were challenged.
+func (b *bench) passed() float64 {
+	return b.metric("logins_total", "accepted") + b.metric("logins_total", "excluded")
+}
+
+func (b *bench) asked() float64 { return b.metric("replies_total", "Access-Challenge") }
 
 // FuzzDatagram takes whole datagrams through the server, without sockets. The
 // server must not panic; every reply must verify and answer the request; the
 // same datagram again must get the same reply or none; an unknown source must
-// get nothing; and only a right code may be accepted.
+// get nothing; and only a right code, or who needs none, may be accepted.
 func FuzzDatagram(f *testing.F) {
-	b := newBench(f, func(o *Options) { o.Logger = quiet() })
+	plain, ruled := newFuzzBenches(f)
 	f.Fuzz(func(t *testing.T, datagram []byte, how byte) {
 		if len(datagram) > 2*packet.MaxLength {
 			return
+		}
+		b := plain
+		if how&fuzzRuled != 0 {
+			b = ruled
 		}
 		b.TB = t
 		l, from := b.auth, gateway
@@ -43,11 +87,11 @@ func FuzzDatagram(f *testing.F) {
 		if how&fuzzSigned != 0 {
 			sign(datagram)
 		}
-		b.wait(time.Minute) // nothing is left in the reply cache
-		accepted := b.metric("logins_total", "accepted")
+		b.prepare()
+		passed, asked := b.passed(), b.asked()
 		replies := b.hand(l, from, datagram)
 		for _, reply := range replies {
-			b.checkReply(datagram, reply.reply, b.metric("logins_total", "accepted") > accepted)
+			b.checkReply(datagram, reply.reply, b.passed() > passed, b.asked() > asked)
 		}
 		if len(replies) > 1 || how&fuzzStranger != 0 && len(replies) > 0 {
 			t.Fatalf("%d replies", len(replies))
@@ -59,8 +103,11 @@ func FuzzDatagram(f *testing.F) {
 		if b.auth.pool.len()+b.acct.pool.len() != 0 {
 			t.Fatal("a request is left in flight")
 		}
-		clear(b.store.accounts)
-		b.journal.records = nil
+		for _, trace := range b.store.traces {
+			if _, err := exclusions.ParseTrace(trace); err != nil && len(trace) > 0 {
+				t.Fatal(err)
+			}
+		}
 	})
 }
 
@@ -96,7 +143,7 @@ func sign(datagram []byte) {
 }
 
 // checkReply checks what must be true of every reply.
-func (b *bench) checkReply(datagram, octets []byte, accepted bool) {
+func (b *bench) checkReply(datagram, octets []byte, passed, asked bool) {
 	b.Helper()
 	request, err := packet.ParseHeader(datagram)
 	if err != nil {
@@ -115,9 +162,10 @@ func (b *bench) checkReply(datagram, octets []byte, accepted bool) {
 	want := map[packet.Code]packet.Code{packet.AccessRequest: reject, packet.AccountingRequest: response}[request.Code]
 	switch {
 	case request.Code == packet.StatusServer && (reply.Code == accept || reply.Code == response):
-	case request.Code == packet.AccessRequest && reply.Code == accept && accepted:
-	case reply.Code != want || accepted:
-		b.Fatalf("reply %s to %s, accepted %v", reply.Code, request.Code, accepted)
+	case request.Code == packet.AccessRequest && reply.Code == accept && passed:
+	case request.Code == packet.AccessRequest && reply.Code == challenge && asked && !passed:
+	case reply.Code != want || passed || asked:
+		b.Fatalf("reply %s to %s, accepted %v, challenged %v", reply.Code, request.Code, passed, asked)
 	}
 }
 
@@ -127,6 +175,7 @@ var writeCorpus = flag.Bool("write-corpus", false, "write the seeds of FuzzDatag
 func TestFuzzCorpus(t *testing.T) {
 	b := newBench(t, nil)
 	status := order{code: packet.StatusServer, identifier: 9, serial: 9}
+	device := cisco("mdm-tlv=device-mac=00-10-a4-23-19-c0")
 	chap := order{code: packet.AccessRequest, identifier: 2, serial: 2}.
 		with(func(o *order, s *packet.Scratch, p *packet.Builder) {
 			p.AddString(packet.UserName, "alice")
@@ -153,9 +202,17 @@ func TestFuzzCorpus(t *testing.T) {
 		"status-acct":      {status, fuzzSigned | fuzzAcct},
 		"accounting":       {record(5, "s1"), fuzzAcct},
 		"accounting-login": {record(6, "s2").signed().with(proxyStates("x")), fuzzSigned | fuzzAcct},
+		"no-token":         {pap(7, "frank", "x").station("203.0.113.1"), fuzzRuled},
+		"excluded-group":   {pap(7, "eve", "secret of eve"), fuzzRuled},
+		"excluded-address": {pap(8, "alice", "secret of alice").station("").adding(packet.FramedIPAddress, "\x0a\x01\x02\x03"), fuzzRuled},
+		"excluded-mac":     {pap(9, "alice", "secret of alice").station("0010.a423.19c0").adding(packet.NASIPAddress, "\x0a\x00\x00\x01"), fuzzRuled},
+		"cisco":            {pap(10, "bob", "x").station("").adding(device.kind, device.value).adding(packet.NASIdentifier, "asa"), fuzzRuled},
+		"directory-away":   {pap(11, "ursula", passcodeAt(0)), fuzzRuled},
+		"challenge":        {pap(12, "alice", passcodeAt(50)), fuzzRuled},
+		"dialog":           {pap(13, "alice", passcodeAt(0)).station("").state(fuzzState), fuzzRuled},
 	} {
 		file := filepath.Join("testdata", "fuzz", "FuzzDatagram", name)
-		text := "go test fuzz v1\n[]byte(" + strconv.Quote(string(b.build(seed.order))) + ")\nbyte('\\x0" + strconv.Itoa(int(seed.how)) + "')\n"
+		text := "go test fuzz v1\n[]byte(" + strconv.Quote(string(b.build(seed.order))) + ")\n" + fmt.Sprintf("byte('\\x%02x')\n", seed.how)
 		if *writeCorpus {
 			if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 				t.Fatal(err)

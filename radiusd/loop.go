@@ -44,6 +44,7 @@ type loop struct {
 
 	// Of the receiving goroutine.
 	nases  *NASTable
+	rules  *Rules
 	now    time.Time     // of this batch
 	since  time.Duration // the same, since the start of the server
 	spare  *request      // for the next datagram
@@ -70,11 +71,12 @@ func newLoop(s *Server, p port, sock *socket, direct, later wire) *loop {
 	return l
 }
 
-// tick reads the clock and the NAS table for a batch.
+// tick reads the clock, the NAS table and the rules for a batch.
 func (l *loop) tick() {
 	l.now = l.server.clock()
 	l.since = l.server.since(l.now)
-	l.nases = l.server.nases.Load()
+	setup := l.server.setup.Load()
+	l.nases, l.rules = setup.nases, setup.rules
 }
 
 // receive serves datagrams until the socket's deadline passes, which is how it
@@ -164,10 +166,9 @@ func (l *loop) begin(r *request) bool {
 	return true
 }
 
-// abandon gives up a request that is in flight and was not taken by the store.
+// abandon gives up a request that is in flight and was taken by nobody.
 func (l *loop) abandon(r *request, why reason) {
-	l.duplicates.release(r.slot, r.generation)
-	l.drop(r.nas, &r.from, why, nil)
+	l.leave(r, why, nil)
 	r.forget()
 	l.pool.put(r)
 }
@@ -205,8 +206,8 @@ func (l *loop) answerDecided(w *responder) {
 // among the outgoing. What was not decided gets no reply, so that the NAS asks
 // again or asks another server.
 func (l *loop) answer(w *responder, r *request, since time.Duration) {
-	if r.undecided() {
-		l.leave(r, undecided, r.err)
+	if why := r.unanswered(); why != admitted {
+		l.leave(r, why, r.err)
 		return
 	}
 	if r.isLogin() {
@@ -216,9 +217,11 @@ func (l *loop) answer(w *responder, r *request, since time.Duration) {
 	}
 	reply, err := w.sign(r)
 	if err != nil {
+		r.why = replyTooLong
 		l.leave(r, replyTooLong, err)
 		return
 	}
+	r.endDialog(true)
 	if !l.duplicates.finish(r.slot, r.generation, reply, since) {
 		l.drop(r.nas, &r.from, superseded, nil)
 		return
@@ -227,15 +230,16 @@ func (l *loop) answer(w *responder, r *request, since time.Duration) {
 	w.out.add(&r.from, reply)
 }
 
-// leave leaves a request without reply.
+// leave leaves a request without reply. It may come again at once.
 func (l *loop) leave(r *request, why reason, err error) {
+	r.endDialog(false)
 	l.duplicates.release(r.slot, r.generation)
 	l.drop(r.nas, &r.from, why, err)
 }
 
 // retire ends a request whose reply is on its way.
 func (l *loop) retire(r *request, now time.Time) {
-	if r.isLogin() && !r.undecided() {
+	if r.isLogin() && r.unanswered() == admitted {
 		l.server.emit(r, now)
 	}
 	r.forget()

@@ -65,7 +65,7 @@ func (m *metrics) bind(requests, replies, logins, dropped *prometheus.CounterVec
 			}
 		}
 	}
-	for _, code := range []packet.Code{packet.AccessAccept, packet.AccessReject, packet.AccountingResponse} {
+	for _, code := range []packet.Code{packet.AccessAccept, packet.AccessReject, packet.AccessChallenge, packet.AccountingResponse} {
 		m.replies[code] = replies.WithLabelValues(code.String())
 	}
 	verdicts := otp.Verdicts()
@@ -82,8 +82,8 @@ func (m *metrics) bind(requests, replies, logins, dropped *prometheus.CounterVec
 
 // states are the metrics that are read off the server when they are asked for.
 type states struct {
-	server                       *Server
-	inFlight, cache, nasProtects *prometheus.Desc
+	server                                         *Server
+	inFlight, cache, nasProtects, errands, dialogs *prometheus.Desc
 }
 
 func newStates(s *Server) *states {
@@ -92,10 +92,12 @@ func newStates(s *Server) *states {
 	}
 	return &states{
 		server:   s,
-		inFlight: desc("in_flight", "Requests that wait for the store.", "port"),
+		inFlight: desc("in_flight", "Requests that wait for a directory or the store.", "port"),
 		cache:    desc("reply_cache_entries", "Requests remembered in the reply cache, in flight or answered.", "port"),
 		nasProtects: desc("nas_message_authenticator",
 			"1 when the NAS has been seen sending a Message-Authenticator that was right, 0 when not yet.", "nas"),
+		errands: desc("errands", "Logins that wait for a directory."),
+		dialogs: desc("dialogs", "Access-Challenges that may still be answered."),
 	}
 }
 
@@ -104,12 +106,14 @@ func (st *states) Describe(descs chan<- *prometheus.Desc) {
 	descs <- st.inFlight
 	descs <- st.cache
 	descs <- st.nasProtects
+	descs <- st.errands
+	descs <- st.dialogs
 }
 
 // Collect implements prometheus.Collector.
 func (st *states) Collect(out chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value int, label string) {
-		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), label)
+	gauge := func(d *prometheus.Desc, value int, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(value), labels...)
 	}
 	var inFlight, cached [portCount]int
 	for _, l := range st.server.currentLoops() {
@@ -120,7 +124,9 @@ func (st *states) Collect(out chan<- prometheus.Metric) {
 		gauge(st.inFlight, inFlight[p], p.String())
 		gauge(st.cache, cached[p], p.String())
 	}
-	for name, n := range st.server.nases.Load().byName {
+	gauge(st.errands, st.server.errands.len())
+	gauge(st.dialogs, st.server.dialogs.len(st.server.since(st.server.clock())))
+	for name, n := range st.server.setup.Load().nases.byName {
 		seen := 0
 		if n.sender.Load() {
 			seen = 1

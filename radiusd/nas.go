@@ -9,6 +9,7 @@ import (
 
 	"github.com/gaissmai/bart"
 
+	"countersign/exclusions"
 	"countersign/radiusd/packet"
 )
 
@@ -35,6 +36,17 @@ type NASConfig struct {
 	MessageAuthenticator Requirement
 	// ReplyMessageAuthenticator is where replies to it carry theirs.
 	ReplyMessageAuthenticator packet.Placement
+	// Mode is who needs a token, and Excluded what a login gets that needs no code.
+	Mode     exclusions.Mode
+	Excluded exclusions.Pass
+	// ClientIPFrom are the attributes that tell the client's address, the first
+	// that has one counts; MACFrom those that tell its MACs, all of them.
+	ClientIPFrom []exclusions.Origin
+	MACFrom      []exclusions.Origin
+	// TrustNASIPAddress takes NAS-IP-Address and NAS-IPv6-Address for true.
+	TrustNASIPAddress bool
+	// Challenge has it asked for the next code by Access-Challenge.
+	Challenge bool
 }
 
 // NASTable finds the NAS of an address. Once it was given to a Server it is the

@@ -49,6 +49,21 @@ type Options struct {
 	Accounting Accounting
 	Memory     Memory // nothing is remembered when nil
 
+	// Users is the user repository, and Tokens who creates tokens in the mode
+	// create-token. Without Users the name in the request is the user, nobody has
+	// groups, and no password can be verified.
+	Users  UserRepository
+	Tokens TokenCreator
+	// Rules are the rules in force: none when nil.
+	Rules *Rules
+	// Errands is how many logins may ask the user repository at the same time: 64
+	// when 0. Sixteen times as many wait for their turn.
+	Errands int
+	// DirectoryTime is how long after its packet came a login may wait for the
+	// user repository: 10 s when 0. Users and Tokens give up when their context
+	// is done.
+	DirectoryTime time.Duration
+
 	// Ready tells whether the store can decide logins; while it cannot,
 	// Status-Server gets no answer. Always, when nil.
 	Ready func() bool
@@ -69,16 +84,28 @@ type Options struct {
 	// ReceiveBuffer is the receive buffer of each socket in bytes: 4 MiB when 0.
 	// Without root the system's net.core.rmem_max bounds it.
 	ReceiveBuffer int
-	// RejectMessage is the Reply-Message of every Access-Reject, at most 253
-	// bytes; there is none when it is empty.
+	// RejectMessage is the Reply-Message of every Access-Reject; there is none
+	// when it is empty. Messages have at most 253 bytes.
 	RejectMessage string
+	// NoTokenMessage, when it is not empty, stands for it where a user is unknown,
+	// holds no token or was given the first just now.
+	NoTokenMessage string
+
+	// ChallengeMessage is the Reply-Message of an Access-Challenge, which asks for
+	// PIN and next code; there is none when it is empty.
+	ChallengeMessage string
+	// ChallengeTime is how long it may be answered: 2 minutes when 0.
+	ChallengeTime time.Duration
+	// Dialogs is how many may wait for their answer: 65,536 when 0. Each takes
+	// about a kilobyte. Beyond that the oldest is forgotten.
+	Dialogs int
 }
 
 // minReplyCacheTime is how long a reply is kept at least: a NAS may retransmit
 // for that long.
 const minReplyCacheTime = 30 * time.Second
 
-// complete fills in the defaults and finds what is missing.
+// complete finds what is missing or wrong, and fills in the defaults.
 func (o *Options) complete() error {
 	switch {
 	case len(o.Auth)+len(o.Acct) == 0:
@@ -87,13 +114,28 @@ func (o *Options) complete() error {
 		return errors.New("RADIUS server: no NAS table or no verifier")
 	case len(o.Acct) > 0 && o.Accounting == nil:
 		return errors.New("RADIUS server: nothing keeps the accounting")
-	case len(o.RejectMessage) > packet.MaxValue:
-		return fmt.Errorf("RADIUS server: reject message of %d bytes, %d at most", len(o.RejectMessage), packet.MaxValue)
 	}
+	for name, message := range map[string]string{
+		"reject": o.RejectMessage, "no-token": o.NoTokenMessage, "challenge": o.ChallengeMessage,
+	} {
+		if len(message) > packet.MaxValue {
+			return fmt.Errorf("RADIUS server: %s message of %d bytes, %d at most", name, len(message), packet.MaxValue)
+		}
+	}
+	o.setDefaults()
+	return nil
+}
+
+// setDefaults fills in what was left out.
+func (o *Options) setDefaults() {
 	setDefault(&o.Loops, runtime.GOMAXPROCS(0))
 	setDefault(&o.ReplyCacheEntries, 65536)
 	setDefault(&o.MaxInFlight, 4096)
 	setDefault(&o.ReceiveBuffer, 4<<20)
+	setDefault(&o.Errands, 64)
+	setDefault(&o.DirectoryTime, 10*time.Second)
+	setDefault(&o.ChallengeTime, 2*time.Minute)
+	setDefault(&o.Dialogs, 65536)
 	o.ReplyCacheTime = max(o.ReplyCacheTime, minReplyCacheTime)
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
@@ -110,10 +152,9 @@ func (o *Options) complete() error {
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()
 	}
-	return nil
 }
 
-func setDefault(value *int, otherwise int) {
+func setDefault[N int | time.Duration](value *N, otherwise N) {
 	if *value <= 0 {
 		*value = otherwise
 	}

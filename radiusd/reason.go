@@ -20,7 +20,9 @@ const (
 	replyCacheFull
 	tooManyInFlight
 	storeBusy
+	directoryBusy
 	undecided
+	directoryUnavailable
 	superseded
 	replyTooLong
 	sendFailed
@@ -58,11 +60,15 @@ var reasonText = [firstMalformation]struct{ label, advice string }{
 		"too many requests are waiting for the store: it is slower than the requests come"},
 	storeBusy: {"store_busy",
 		"the store takes no more: it is slower than the requests come"},
+	directoryBusy: {"directory_busy",
+		"login not answered, so that the NAS asks another server: too many logins are waiting for the user repository, which is slower than they come; look at the directory's servers"},
+	directoryUnavailable: {"directory_unavailable",
+		"login not answered, so that the NAS asks another server: the user repository does not answer, and without it nobody knows whether the user needs a code; look at the directory's servers"},
 	undecided: {"undecided",
 		"request not answered, so that the NAS asks another server: the store could not decide it or make it durable"},
 	superseded: {"superseded", ""},
 	replyTooLong: {"reply_too_long",
-		"the reply does not fit into a packet: the request carries too many Proxy-States"},
+		"the reply does not fit into a packet: the request carries too many Proxy-States, or the conditions that the login meets give too many attributes"},
 	sendFailed: {"send_failed", "the reply could not be sent"},
 	unreadable: {"",
 		"the passcode is not readable text: most likely the NAS and this server have different shared secrets"},

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"countersign/exclusions"
 	"countersign/otp"
 	"countersign/radiusd/packet"
 )
@@ -13,7 +14,8 @@ import (
 // request is one packet that is being served. It owns all that the login needs
 // until it is answered, so that nothing is allocated for it, and goes back to
 // its pool afterwards. Only one goroutine holds it at a time: the receiving one,
-// then the store, then the replying one.
+// then, if a directory has to be asked, a worker, then the store, then perhaps a
+// worker and the store once more, then the replying one.
 type request struct {
 	next *request // in the pool, or in the list of the decided
 	loop *loop
@@ -30,30 +32,67 @@ type request struct {
 	attempt  otp.Attempt // refers to the fields below and to datagram
 	user     [otp.MaxUserName]byte
 	passcode [packet.MaxPasscode]byte
+	typed    []byte // how much of passcode there is, of PAP
 	proof    proof
 
+	// Whether a code is needed; see decide.go.
+	rules    *Rules               // the same ones all the time
+	plain    bool                 // nothing but the code counts
+	trace    exclusions.Trace     // the facts, unless plain
+	identity *exclusions.Identity // who the user is, once that is known
+	errand   errand               // what the login waits for
+	replies  []int                // which conditions for reply attributes it meets
+	dialog   *dialog              // the one it continues
+	macs     [maxMACs]exclusions.MAC
+	groups   []string // memory for those that rules name
+	encoded  []byte   // memory for the trace
+
+	why      reason          // why it is left unanswered
 	err      error           // why it could not be decided or made durable
 	recorded func(err error) // tells that the accounting record is durable
 }
 
 // arrive makes r the request of a datagram without padding.
 func (r *request) arrive(n *nas, from *peer, datagram []byte, at time.Time) {
-	r.nas, r.from, r.at, r.err = n, *from, at, nil
+	r.nas, r.from, r.at, r.plain, r.why, r.err = n, *from, at, true, admitted, nil
 	r.datagram = append(r.datagram[:0], datagram...)
 }
 
 // Decided takes the outcome of the attempt from the store (otp.Waiter).
-func (r *request) Decided(_ *otp.Attempt, err error) { r.decided(err) }
+func (r *request) Decided(a *otp.Attempt, err error) {
+	if err == nil && a.Decision.Outstanding {
+		r.askDirectory()
+		return
+	}
+	r.decided(err)
+}
 
 func (r *request) decided(err error) {
 	r.err = err
 	r.loop.decided.push(r)
 }
 
-// undecided reports whether the store could not decide the request or make it
-// durable.
-func (r *request) undecided() bool {
-	return r.err != nil || r.isLogin() && r.attempt.Decision.Verdict == otp.Undecided
+// leave gives the request to whoever answers, to be left unanswered. It does not
+// block.
+func (r *request) leave(why reason, err error) {
+	r.why = why
+	r.decided(err)
+}
+
+// unanswered is the reason to leave the request unanswered, admitted when there
+// is none.
+func (r *request) unanswered() reason {
+	switch {
+	case r.why != admitted:
+		return r.why
+	case r.err != nil:
+		return undecided
+	case !r.isLogin() || r.attempt.Decision.Verdict != otp.Undecided:
+		return admitted
+	case r.attempt.Doubtful:
+		return directoryUnavailable
+	}
+	return undecided
 }
 
 // isLogin tells an Access-Request from an Accounting-Request.
@@ -62,10 +101,16 @@ func (r *request) isLogin() bool { return r.packet.Code == packet.AccessRequest 
 // Format prints no more than what it is, because it holds a passcode.
 func (r *request) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "request") }
 
-// forget wipes what the user typed.
+// forget wipes what the user typed, and lets go of what others keep.
 func (r *request) forget() {
 	clear(r.passcode[:])
+	r.typed = nil
 	r.proof.forget()
+	if !r.plain {
+		clear(r.groups)
+		r.trace, r.identity = exclusions.Trace{}, nil
+	}
+	r.rules = nil
 }
 
 // pool keeps the requests of a loop and bounds how many are in flight.

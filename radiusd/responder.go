@@ -9,16 +9,13 @@ import (
 
 // responder writes replies. Each of the two goroutines of a loop has its own.
 type responder struct {
-	scratch       packet.Scratch
-	builder       packet.Builder
-	out           outbox
-	rand          io.Reader
-	rejectMessage string
+	server  *Server
+	scratch packet.Scratch
+	builder packet.Builder
+	out     outbox
 }
 
-func newResponder(s *Server, w wire) responder {
-	return responder{out: newOutbox(w), rand: s.rand, rejectMessage: s.rejectMessage}
-}
+func newResponder(s *Server, w wire) responder { return responder{server: s, out: newOutbox(w)} }
 
 // begin starts the reply to r.
 func (w *responder) begin(r *request, code packet.Code, placement packet.Placement) {
@@ -36,6 +33,6 @@ func (w *responder) sign(r *request) ([]byte, error) {
 // one packet only (RFC 2548 section 2.4.2), so a failing source does no harm.
 func (w *responder) salt() uint16 {
 	var b [2]byte
-	_, _ = io.ReadFull(w.rand, b[:])
+	_, _ = io.ReadFull(w.server.rand, b[:])
 	return binary.BigEndian.Uint16(b[:])
 }

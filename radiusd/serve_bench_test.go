@@ -1,12 +1,16 @@
 package radiusd
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
+	"countersign/exclusions"
 	"countersign/otp"
 	"countersign/radiusd/packet"
 )
@@ -28,10 +32,18 @@ func (discard) send([]outgoing) {}
 
 // newServing is a loop whose replies go nowhere, and logins for it: all
 // Identifiers again and again, each time with another Request Authenticator.
-func newServing(tb testing.TB, logger *slog.Logger) (*loop, [][]byte) {
+func newServing(tb testing.TB, logger *slog.Logger, change func(*Options, *NASConfig)) (*loop, [][]byte) {
 	b := newBench(tb, func(o *Options) {
 		o.Verifier = otp.NewVerifier(agreeing{}, otp.DefaultPolicy())
 		o.Logger, o.Clock = logger, time.Now
+		if change != nil {
+			nas := testNAS(func(c *NASConfig) {
+				preset, _ := Preset("")
+				c.ClientIPFrom, c.MACFrom, c.Excluded = preset.ClientIPFrom, preset.MACFrom, exclusions.PassAccept
+			})
+			change(o, &nas)
+			o.NASes = table(tb, nil, nas)
+		}
 	})
 	l := newLoop(b.server, authPort, nil, discard{}, discard{})
 	datagrams := make([][]byte, 16*256)
@@ -55,30 +67,91 @@ func serveBatches(l *loop, n int, datagram func(i int) []byte) {
 	}
 }
 
+// manyRules are rules of all kinds that the logins of newServing do not meet.
+func manyRules(tb testing.TB, n int) *Rules {
+	rules := make([]exclusions.Rule, n)
+	for i := range rules {
+		criteria := [...]exclusions.Criterion{
+			criterion(exclusions.Users, fmt.Sprint("user", i)),
+			criterion(exclusions.ClientIPs, fmt.Sprintf("10.%d.%d.0/24", i>>8&255, i&255)),
+			criterion(exclusions.ClientMACs, fmt.Sprintf("00-10-a4-%02x-%02x-*", i>>8&255, i&255)),
+			criterion(exclusions.Groups, fmt.Sprint("group", i)),
+		}
+		rules[i] = rule(fmt.Sprint("rule ", i), criteria[i%len(criteria)])
+	}
+	return rulesOf(tb, rules...)
+}
+
+// member is a UserRepository that knows one user.
+type member struct{ exclusions.Identity }
+
+func (m *member) Peek([]byte, time.Time) (*exclusions.Identity, exclusions.Source, bool) {
+	return &m.Identity, exclusions.Fresh, true
+}
+
+func (m *member) Find(context.Context, []byte) (*exclusions.Identity, exclusions.Source) {
+	return &m.Identity, exclusions.Fresh
+}
+
+func (m *member) VerifyPassword(context.Context, *exclusions.Identity, []byte) (otp.Verdict, error) {
+	return otp.Accepted, nil
+}
+
+// servings are the ways in which it is decided whether a login needs a code.
+var servings = []struct {
+	name   string
+	change func(testing.TB, *Options)
+}{
+	{"10 rules", func(tb testing.TB, o *Options) { o.Rules = manyRules(tb, 10) }},
+	{"10000 rules", func(tb testing.TB, o *Options) { o.Rules = manyRules(tb, 10000) }},
+	{"an identity", func(_ testing.TB, o *Options) { o.Users = aMember() }},
+	{"an identity, 10000 rules", func(tb testing.TB, o *Options) { o.Users, o.Rules = aMember(), manyRules(tb, 10000) }},
+	{"an identity, replies", func(tb testing.TB, o *Options) {
+		o.Users, o.Rules = aMember(), new(Rules).replying(tb, staff, office, rule("vpn", criterion(exclusions.Groups, "group 7")))
+	}},
+}
+
+func aMember() *member {
+	m := &member{exclusions.Identity{Name: "alice", Realm: "corp", Directory: "corp"}}
+	for i := range 20 {
+		m.Groups = append(m.Groups, fmt.Sprint("group ", i))
+	}
+	slices.Sort(m.Groups)
+	return m
+}
+
 // BenchmarkServeDatagram takes datagrams from the receive path to the signed
 // reply; ns/op and allocs/op are of one datagram.
 func BenchmarkServeDatagram(b *testing.B) {
 	logged := slog.New(slog.NewTextHandler(io.Discard, nil))
 	b.Run("login", func(b *testing.B) {
-		l, datagrams := newServing(b, quiet())
+		l, datagrams := newServing(b, quiet(), nil)
 		b.ReportAllocs()
 		b.ResetTimer()
 		serveBatches(l, b.N, func(i int) []byte { return datagrams[i%len(datagrams)] })
 	})
 	b.Run("login, logged", func(b *testing.B) {
-		l, datagrams := newServing(b, logged)
+		l, datagrams := newServing(b, logged, nil)
 		b.ReportAllocs()
 		b.ResetTimer()
 		serveBatches(l, b.N, func(i int) []byte { return datagrams[i%len(datagrams)] })
 	})
+	for _, s := range servings {
+		b.Run("login, "+s.name, func(b *testing.B) {
+			l, datagrams := newServing(b, quiet(), func(o *Options, _ *NASConfig) { s.change(b, o) })
+			b.ReportAllocs()
+			b.ResetTimer()
+			serveBatches(l, b.N, func(i int) []byte { return datagrams[i%len(datagrams)] })
+		})
+	}
 	b.Run("retransmission", func(b *testing.B) {
-		l, datagrams := newServing(b, quiet())
+		l, datagrams := newServing(b, quiet(), nil)
 		b.ReportAllocs()
 		b.ResetTimer()
 		serveBatches(l, b.N, func(i int) []byte { return datagrams[i%256] })
 	})
 	b.Run("Status-Server", func(b *testing.B) {
-		l, _ := newServing(b, quiet())
+		l, _ := newServing(b, quiet(), nil)
 		status, err := buildOrder(new(packet.Scratch), order{code: packet.StatusServer})
 		if err != nil {
 			b.Fatal(err)
@@ -90,23 +163,28 @@ func BenchmarkServeDatagram(b *testing.B) {
 }
 
 // TestServingDoesNotAllocate holds the path of a login that needs no log line to
-// no allocation at all.
+// no allocation at all, whatever is asked to decide whether it needs a code.
 func TestServingDoesNotAllocate(t *testing.T) {
-	l, datagrams := newServing(t, quiet())
+	l, datagrams := newServing(t, quiet(), nil)
+	wantNoAllocations(t, "plain", l, func(i int) []byte { return datagrams[i%len(datagrams)] })
+	wantNoAllocations(t, "retransmissions", l, func(i int) []byte { return datagrams[i%256] })
+	for _, s := range servings {
+		l, datagrams := newServing(t, quiet(), func(o *Options, _ *NASConfig) { s.change(t, o) })
+		wantNoAllocations(t, s.name, l, func(i int) []byte { return datagrams[i%len(datagrams)] })
+	}
+}
+
+func wantNoAllocations(t *testing.T, what string, l *loop, datagram func(i int) []byte) {
+	t.Helper()
 	at := 0
 	serve := func() {
-		serveBatches(l, batchSize, func(i int) []byte { return datagrams[(at+i)%len(datagrams)] })
+		serveBatches(l, batchSize, func(i int) []byte { return datagram(at + i) })
 		at += batchSize
 	}
 	for range 16 { // the pools fill
 		serve()
 	}
 	if n := testing.AllocsPerRun(100, serve); n > 0 {
-		t.Errorf("%v allocations a batch of %d logins", n, batchSize)
-	}
-	repeat := func() { serveBatches(l, batchSize, func(i int) []byte { return datagrams[i%256] }) }
-	repeat()
-	if n := testing.AllocsPerRun(100, repeat); n > 0 {
-		t.Errorf("%v allocations a batch of %d retransmissions", n, batchSize)
+		t.Errorf("%s: %v allocations a batch of %d", what, n, batchSize)
 	}
 }

@@ -20,19 +20,21 @@ const drainTime = 5 * time.Second
 // Server is the RADIUS server. Make it with New, open its sockets with Listen
 // and run it with Serve.
 type Server struct {
-	options       Options
-	verifier      *otp.Verifier
-	accounting    Accounting
-	ready         func() bool
-	clock         func() time.Time
-	start         time.Time
-	rand          io.Reader
-	logger        *slog.Logger
-	metrics       *metrics
-	rejectMessage string
-	drainTime     time.Duration
+	options    Options
+	verifier   *otp.Verifier
+	users      UserRepository
+	accounting Accounting
+	ready      func() bool
+	clock      func() time.Time
+	start      time.Time
+	rand       io.Reader
+	logger     *slog.Logger
+	metrics    *metrics
+	drainTime  time.Duration
 
-	nases     atomic.Pointer[NASTable]
+	setup     atomic.Pointer[setup]
+	errands   errands
+	dialogs   *dialogs
 	stranger  *nas      // stands for all sources that are no NAS
 	senders   chan *nas // to be remembered
 	scratches sync.Pool
@@ -47,14 +49,16 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		options: o, verifier: o.Verifier, accounting: o.Accounting, ready: o.Ready,
-		clock: o.Clock, start: o.Clock(), rand: o.Rand, logger: o.Logger, rejectMessage: o.RejectMessage,
+		options: o, verifier: o.Verifier, users: o.Users, accounting: o.Accounting, ready: o.Ready,
+		clock: o.Clock, start: o.Clock(), rand: o.Rand, logger: o.Logger,
 		drainTime: drainTime,
+		errands:   newErrands(o.Errands),
+		dialogs:   newDialogs(o.Dialogs, o.ChallengeTime),
 		stranger:  &nas{memory: &memory{}},
 		senders:   make(chan *nas, senderQueue),
 	}
 	s.scratches.New = func() any { return new(packet.Scratch) }
-	s.nases.Store(o.NASes)
+	s.setup.Store(&setup{o.NASes, o.Rules})
 	var err error
 	if s.metrics, err = newMetrics(s, o.Registerer); err != nil {
 		return nil, err
@@ -120,19 +124,35 @@ func (s *Server) close() {
 	s.loops = nil
 }
 
-// SetNASes replaces the NAS table between two packets. Requests in flight keep
-// the NAS they came with, and what was learned of a NAS stays with its name.
-func (s *Server) SetNASes(t *NASTable) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t.inherit(s.nases.Load())
-	s.nases.Store(t)
+// setup is what is replaced as a whole: a rule that is made for a new setting of a
+// NAS must never meet the old one.
+type setup struct {
+	nases *NASTable
+	rules *Rules
 }
 
+// Set replaces the NAS table and the rules between two packets; nil are no rules.
+// Requests in flight keep the NAS and the rules they came with, as do dialogs that
+// are open, and what was learned of a NAS stays with its name.
+func (s *Server) Set(t *NASTable, r *Rules) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before := s.setup.Load().nases; t != before {
+		t.inherit(before)
+	}
+	s.setup.Store(&setup{t, r})
+}
+
+// SetNASes is Set that leaves the rules.
+func (s *Server) SetNASes(t *NASTable) { s.Set(t, s.setup.Load().rules) }
+
+// SetRules is Set that leaves the NAS table.
+func (s *Server) SetRules(r *Rules) { s.Set(s.setup.Load().nases, r) }
+
 // Serve answers packets until ctx is done. Then it reads no more, answers what
-// is in flight as far as the store decides it within five seconds, and closes
-// the sockets. The error is why a socket could not be read, nil at a regular
-// end.
+// is in flight as far as the directory and the store decide it within five
+// seconds, and closes the sockets. The error is why a socket could not be read,
+// nil at a regular end.
 func (s *Server) Serve(ctx context.Context) error {
 	loops := s.currentLoops()
 	ctx, cancel := context.WithCancel(ctx)
@@ -141,6 +161,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := make(chan struct{})
 	var receivers, others sync.WaitGroup
 	others.Go(func() { s.rememberSenders(ctx) })
+	fire := s.hire(context.WithoutCancel(ctx), &others)
 	for _, l := range loops {
 		receivers.Go(func() {
 			if err := l.receive(); err != nil {
@@ -160,6 +181,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	receivers.Wait()
 	s.drain(loops)
+	fire()
 	close(stop)
 	others.Wait()
 	s.close()
@@ -174,7 +196,7 @@ func (s *Server) drain(loops []*loop) {
 		select {
 		case <-l.pool.drained():
 		case <-timer.C:
-			s.logger.Warn("stopped with requests unanswered: the store did not decide them in time")
+			s.logger.Warn("stopped with requests unanswered: the directory or the store did not decide them in time")
 			return
 		}
 	}

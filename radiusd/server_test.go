@@ -163,6 +163,8 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 		"no verifier":       func(o *Options) { o.Verifier = nil },
 		"no accounting":     func(o *Options) { o.Acct = o.Auth },
 		"long message":      func(o *Options) { o.RejectMessage = strings.Repeat("x", 254) },
+		"long challenge":    func(o *Options) { o.ChallengeMessage = strings.Repeat("x", 254) },
+		"long no-token":     func(o *Options) { o.NoTokenMessage = strings.Repeat("x", 254) },
 		"metrics are there": func(o *Options) { o.Registerer = newBench(t, nil).registry },
 	} {
 		o := good()

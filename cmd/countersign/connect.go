@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os/user"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,14 @@ import (
 )
 
 func socketPath(cfg *conf.Config) string { return filepath.Join(cfg.DataDir, "admin.sock") }
+
+// adminDialer connects to the running server.
+func adminDialer(cfg *conf.Config) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socketPath(cfg))
+	}
+}
 
 // connected is a command's run function with a connection to the API.
 func (a *app) connected(run func(ctx context.Context, c *console.Client, cfg *conf.Config) error) error {
@@ -39,11 +48,7 @@ func (a *app) connected(run func(ctx context.Context, c *console.Client, cfg *co
 // connect finds the running server by its socket; when there is none it opens
 // the store and serves the API to itself.
 func (a *app) connect(ctx context.Context, cfg *conf.Config) (*console.Client, func() error, error) {
-	path := socketPath(cfg)
-	dial := func(ctx context.Context) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", path)
-	}
+	dial := adminDialer(cfg)
 	conn, dialErr := dial(ctx)
 	if dialErr == nil {
 		_ = conn.Close()
@@ -56,6 +61,9 @@ func (a *app) connect(ctx context.Context, cfg *conf.Config) (*console.Client, f
 	}
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := p.begin(ctx, cfg, actorName()+"@cli"); err != nil {
+		fmt.Fprintln(a.err, "countersign: warning: the server will not start:", err) // the command may be the cure
 	}
 	client, stop := serveInProcess(p.service)
 	return client, func() error { stop(); return p.close() }, nil
@@ -121,5 +129,35 @@ func (l *pipeListener) Addr() net.Addr { return &net.UnixAddr{Name: "in process"
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	g := &cobra.Command{Use: use, Short: short}
 	g.AddCommand(commands...)
+	onlyCommands(g)
 	return g
+}
+
+// onlyCommands has a command refuse words that are none of its commands, where
+// cobra would show its help and say that all went well. Without a word it does.
+func onlyCommands(g *cobra.Command) {
+	g.SuggestionsMinimumDistance = 2
+	g.DisableFlagsInUseLine = true
+	g.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		remedy := "choose " + strings.Join(commandNames(c), ", ")
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			remedy = "did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return fmt.Errorf("unknown command %q for %q: %s", args[0], c.CommandPath(), remedy)
+	}
+	g.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+}
+
+// commandNames are the names of the commands of a command.
+func commandNames(c *cobra.Command) []string {
+	var names []string
+	for _, command := range c.Commands() {
+		if command.IsAvailableCommand() {
+			names = append(names, command.Name())
+		}
+	}
+	return names
 }

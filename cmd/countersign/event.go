@@ -3,6 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -30,10 +34,7 @@ func (a *app) eventCommand() *cobra.Command {
 func (a *app) listEvents(f tms.Filter) error {
 	return a.connected(func(ctx context.Context, client *console.Client, _ *conf.Config) error {
 		t := a.newTable("EVENT", "TIME", "WHO", "WHAT", "TOKEN", "FROM", "MORE")
-		if err := client.Events(ctx, f, func(e console.EventView) error { return t.add(e, eventCells(e)...) }); err != nil {
-			return err
-		}
-		return t.flush()
+		return t.end(client.Events(ctx, f, func(e console.EventView) error { return t.add(e, eventCells(e)...) }))
 	})
 }
 
@@ -43,27 +44,36 @@ func eventCells(e console.EventView) []string {
 	cells := []string{e.ID, stamp(e.At)}
 	switch e.Kind {
 	case "login":
-		more := ""
-		if e.Offset != 0 {
-			more = fmt.Sprintf("offset %+d", e.Offset)
-		}
-		if e.Repeated {
-			more += " repeated"
-		}
-		if e.LockedNow {
-			more += " token locked"
-		}
-		return append(cells, printable(e.User), e.Verdict, e.Serial, printable(e.NAS)+" "+printable(e.Station), more)
+		return append(cells, printable(e.User), e.Verdict, e.Serial, printable(e.NAS)+" "+printable(e.Station), loginMore(e))
 	case "act":
 		return append(cells, printable(e.Actor), e.Verb, "", "", printable(e.Object)+" "+printable(e.Detail))
 	}
 	return append(cells, "", "accounting", "", printable(e.NAS)+" "+e.Source, fmt.Sprintf("%d bytes of attributes", len(e.Attributes)))
 }
 
+// loginMore is what else there is to tell of a login.
+func loginMore(e console.EventView) string {
+	var more []string
+	note := func(is bool, format string, args ...any) {
+		if is {
+			more = append(more, fmt.Sprintf(format, args...))
+		}
+	}
+	note(e.Offset != 0, "offset %+d", e.Offset)
+	note(e.Repeated, "repeated")
+	note(e.LockedNow, "token locked")
+	note(e.Rule != "", "rule %s", printable(e.Rule))
+	note(e.Typed != "", "typed %s", printable(e.Typed))
+	note(e.ClientIP != "", "client %s", e.ClientIP)
+	note(e.TraceFault != "", "trace: %s", printable(e.TraceFault))
+	return strings.Join(more, ", ")
+}
+
 // printable is s as it is, or quoted when it has something unprintable.
 func printable(s string) string {
-	if quoted := fmt.Sprintf("%q", s); quoted != `"`+s+`"` {
-		return quoted
+	unprintable := func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }
+	if strings.ContainsFunc(s, unprintable) {
+		return strconv.Quote(s)
 	}
 	return s
 }

@@ -75,6 +75,31 @@ func TestPamRadius(t *testing.T) {
 	}
 }
 
+// pam_radius shows its user a second prompt for an Access-Challenge, and sends the
+// State back.
+func TestPamRadiusChallenge(t *testing.T) {
+	need(t, "pamtester")
+	in := installNeighbours(t)
+	in.nasKeys = "challenge = true\n"
+	in.write("127.0.0.0/8", sharedSecret, "")
+	in.alice("--type", "hotp")
+	in.start()
+	in.pam("otp-test")
+	pamtester := func(first, second string) (string, error) {
+		return in.shell(fmt.Sprintf("printf '%%s\\n%%s\\n' %s %s | LD_PRELOAD=libpam_wrapper.so PAM_WRAPPER=1 PAM_WRAPPER_SERVICE_DIR=%s/pam.d pamtester -v otp-test alice authenticate", first, second, in.dir))
+	}
+	if out, err := pamtester(eventPasscode(40), eventPasscode(43)); err == nil {
+		t.Errorf("two codes that do not follow each other passed:\n%s", out)
+	}
+	out, err := pamtester(eventPasscode(50), eventPasscode(51))
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, in.log)
+	}
+	if !strings.Contains(out, "Enter the next code of your eToken.") {
+		t.Errorf("the user was not asked:\n%s", out)
+	}
+}
+
 // A real SSH server asks pam_radius, which asks us.
 func TestSSH(t *testing.T) {
 	need(t, "ssh", "ssh-keygen", "/usr/sbin/sshd")

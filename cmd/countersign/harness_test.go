@@ -33,6 +33,7 @@ type installation struct {
 	auth, acct, metrics netip.AddrPort
 	process             *exec.Cmd
 	environment         []string // more of it, for the server
+	nasKeys             string   // more settings of the NAS
 	log                 *transcript
 }
 
@@ -48,8 +49,8 @@ func install(t *testing.T, more string) *installation {
 
 func (in *installation) write(addresses, secret, more string) {
 	in.Helper()
-	text := fmt.Sprintf("data_dir = %q\n[radius]\nauth = [%q]\nacct = [%q]\n[metrics]\nlisten = %q\n[web]\nlisten = \"\"\n%s\n[[nas]]\nname = \"loopback\"\naddresses = [%q]\nsecret = %q\n",
-		filepath.Join(in.dir, "data"), in.auth, in.acct, in.metrics, more, addresses, secret)
+	text := fmt.Sprintf("data_dir = %q\n[radius]\nauth = [%q]\nacct = [%q]\n[metrics]\nlisten = %q\n[web]\nlisten = \"\"\n%s\n[[nas]]\nname = \"loopback\"\naddresses = [%q]\nsecret = %q\n%s",
+		filepath.Join(in.dir, "data"), in.auth, in.acct, in.metrics, more, addresses, secret, in.nasKeys)
 	if err := os.WriteFile(in.config, []byte(text), 0o600); err != nil {
 		in.Fatal(err)
 	}

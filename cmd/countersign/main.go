@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"time"
+	_ "time/tzdata" // time windows of rules name zones, and not every machine has them
 )
 
 // version is what `countersign version` says; a release build sets it with

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -24,14 +25,11 @@ func (a *app) jsonFlag(c *cobra.Command) *cobra.Command {
 type table struct {
 	app     *app
 	columns *tabwriter.Writer
+	heading []string // until it is printed
 }
 
 func (a *app) newTable(heading ...string) *table {
-	t := &table{app: a, columns: tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)}
-	if !a.json {
-		t.row(heading...)
-	}
-	return t
+	return &table{app: a, columns: tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0), heading: heading}
 }
 
 // add prints an item: its JSON form, or the cells of its row.
@@ -44,6 +42,7 @@ func (t *table) add(item any, cells ...string) error {
 }
 
 func (t *table) row(cells ...string) {
+	t.head()
 	for i, cell := range cells {
 		if cell == "" {
 			cells[i] = "-"
@@ -52,7 +51,22 @@ func (t *table) row(cells ...string) {
 	fmt.Fprintln(t.columns, strings.Join(cells, "\t"))
 }
 
-func (t *table) flush() error { return t.columns.Flush() }
+// head prints the heading, before the first row.
+func (t *table) head() {
+	if !t.app.json && t.heading != nil {
+		fmt.Fprintln(t.columns, strings.Join(t.heading, "\t"))
+		t.heading = nil
+	}
+}
+
+// end ends a table with how the listing ended. What has come is shown whatever
+// went wrong then; when nothing has come and nothing went wrong, the heading.
+func (t *table) end(err error) error {
+	if err == nil {
+		t.head()
+	}
+	return errors.Join(t.columns.Flush(), err)
+}
 
 // say prints a sentence that is left out under --json.
 func (a *app) say(format string, args ...any) {

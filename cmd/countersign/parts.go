@@ -8,15 +8,18 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"countersign/conf"
+	"countersign/exclusions"
 	"countersign/otp"
 	"countersign/otp/seal"
 	"countersign/radiusd"
 	"countersign/radiusd/packet"
 	"countersign/tms"
+	"countersign/tms/directory"
 	"countersign/tms/store/embedded"
 )
 
@@ -26,6 +29,9 @@ type parts struct {
 	cfg     atomic.Pointer[conf.Config] // replaced by a reload
 	store   *embedded.Store
 	service *tms.Service
+	users   *directory.Repository // nil when there is no directory
+	rules   *rulebook
+	clock   func() time.Time
 }
 
 func storePath(cfg *conf.Config) string { return filepath.Join(cfg.DataDir, "countersign.db") }
@@ -39,20 +45,34 @@ func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	store, err := embedded.Open(ctx, options)
+	users, err := openUsers(cfg, a.clock, logger, registry)
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{store: store}
+	store, err := embedded.Open(ctx, options)
+	if err != nil {
+		if users != nil {
+			users.Close()
+		}
+		return nil, err
+	}
+	p := &parts{store: store, users: users, clock: a.clock}
 	p.cfg.Store(cfg)
-	p.service = tms.NewService(tms.Options{
+	p.rules = &rulebook{parts: p}
+	service := tms.Options{
 		Store:        store,
 		Keeper:       &keeper{app: a, parts: p},
 		Clock:        a.clock,
 		Rand:         a.rand,
 		Policy:       func() otp.Policy { return policy(p.cfg.Load().Login) },
 		MinPINLength: func() int { return p.cfg.Load().Login.MinPINLength },
-	})
+		Rulebook:     p.rules,
+		Explainer:    &explainer{p},
+	}
+	if users != nil {
+		service.Directory = users
+	}
+	p.service = tms.NewService(service)
 	return p, nil
 }
 
@@ -88,7 +108,18 @@ func (a *app) keys(cfg *conf.Config) ([]seal.KEK, error) {
 	return seal.ReadKeyFile(path)
 }
 
-func (p *parts) close() error { return p.store.Close() }
+func (p *parts) close() error {
+	if p.users != nil {
+		p.users.Close()
+	}
+	return p.store.Close()
+}
+
+// begin makes the rules of the configuration those in force. Who acts is named in
+// the audit record.
+func (p *parts) begin(ctx context.Context, cfg *conf.Config, actor string) error {
+	return p.rules.take(ctx, cfg, actor, func(*ruleset) {})
+}
 
 // policy is the configuration's [login] in the words of package otp.
 func policy(l conf.Login) otp.Policy {
@@ -97,6 +128,7 @@ func policy(l conf.Login) otp.Policy {
 		ResyncTime: l.ResyncTime, MaxFailures: l.MaxFailures, LockTime: l.LockTime, RepeatTime: l.RepeatTime,
 		ThrottleAfter: l.ThrottleAfter, ThrottleFirst: l.ThrottleFirst, ThrottleMax: l.ThrottleMax,
 		ThrottleForget: l.ThrottleForget, ThrottleEntries: l.ThrottleEntries,
+		MaxWrongPasswords: l.MaxWrongPasswords, WrongPasswordTime: l.WrongPasswordTime,
 	}
 }
 
@@ -117,12 +149,50 @@ var (
 // nasTable is the configuration's [[nas]].
 func nasTable(cfg *conf.Config, senders []string) (*radiusd.NASTable, error) {
 	table := make([]radiusd.NASConfig, len(cfg.NAS))
-	for i, n := range cfg.NAS {
-		table[i] = radiusd.NASConfig{
-			Name: n.Name, Prefixes: n.Addresses, Secret: packet.NewSecret(n.Secret.Bytes()),
-			MessageAuthenticator:      requirements[n.MessageAuthenticator],
-			ReplyMessageAuthenticator: placements[n.ReplyMessageAuthenticator],
-		}
+	for i := range cfg.NAS {
+		table[i] = nasConfig(cfg, &cfg.NAS[i])
 	}
 	return radiusd.NewNASTable(table, senders)
+}
+
+// modes and passes are the configuration's words in those of exclusions.
+var (
+	modes = map[conf.Mode]exclusions.Mode{
+		conf.ModeMandatory:    exclusions.Mandatory,
+		conf.ModeCreateToken:  exclusions.CreateToken,
+		conf.ModeTokenHolders: exclusions.TokenHolders,
+	}
+	passes = map[conf.Excluded]exclusions.Pass{
+		conf.ExcludedUnsaid:            exclusions.NoPass,
+		conf.ExcludedAccept:            exclusions.PassAccept,
+		conf.ExcludedDirectoryPassword: exclusions.PassDirectoryPassword,
+	}
+)
+
+func nasConfig(cfg *conf.Config, n *conf.NAS) radiusd.NASConfig {
+	preset := presetOf(n)
+	c := radiusd.NASConfig{
+		Name: n.Name, Prefixes: n.Addresses, Secret: packet.NewSecret(n.Secret.Bytes()),
+		MessageAuthenticator:      requirements[n.MessageAuthenticator],
+		ReplyMessageAuthenticator: placements[n.ReplyMessageAuthenticator],
+		Mode:                      modes[cfg.ModeOf(n)], Excluded: passes[n.Excluded],
+		ClientIPFrom: preset.ClientIPFrom, MACFrom: preset.MACFrom,
+		TrustNASIPAddress: n.TrustNASIPAddress, Challenge: n.Challenge,
+	}
+	if n.ClientIPFrom != nil {
+		c.ClientIPFrom = origins(n.ClientIPFrom)
+	}
+	return c
+}
+
+// origins are attributes by their words.
+func origins(words []string) []exclusions.Origin {
+	all := make([]exclusions.Origin, len(words))
+	for i, word := range words {
+		var err error
+		if all[i], err = exclusions.ParseOrigin(word); err != nil {
+			panic(err) // conf takes no other words; TestEveryOriginIsKnown
+		}
+	}
+	return all
 }

@@ -32,8 +32,9 @@ import (
 func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the server", Args: cobra.NoArgs,
-		Long: "Run the server until SIGTERM or SIGINT. SIGHUP reads the configuration anew and takes over NASes, secrets,\n" +
-			"[login] and the log level without losing a packet.",
+		Long: "Run the server until SIGTERM or SIGINT. SIGHUP reads the configuration anew, with the files of secrets and\n" +
+			"dictionaries that it names, and takes over NASes, secrets, rules, replies, [login], [token] and the log level without\n" +
+			"losing a packet. The log tells which changes need a restart.",
 		RunE: func(*cobra.Command, []string) error { return a.serve(nil) },
 	}
 }
@@ -110,17 +111,27 @@ func (s *server) build(cfg *conf.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := s.begin(context.Background(), cfg, "server"); err != nil {
+		return err
+	}
+	s.rules.warn(s.logger)
 	s.verifier = otp.NewVerifier(s.store, policy(cfg.Login))
-	s.radius, err = radiusd.New(radiusd.Options{
+	options := radiusd.Options{
 		Auth: cfg.Radius.Auth, Acct: cfg.Radius.Acct, Loops: cfg.Radius.Loops, NASes: table,
 		Verifier: s.verifier, Accounting: s.store, Memory: s.store, Ready: func() bool { return s.store.Ready() == nil },
 		Clock: s.app.clock, Rand: s.app.rand, Logger: s.logger, Registerer: s.registry,
 		ReplyCacheEntries: cfg.Radius.ReplyCacheEntries, ReplyCacheTime: cfg.Radius.ReplyCacheTime,
 		MaxInFlight: cfg.Radius.MaxInFlight, ReceiveBuffer: int(cfg.Radius.ReceiveBuffer), RejectMessage: cfg.Login.RejectMessage,
-	})
-	if err != nil {
+		NoTokenMessage: cfg.Login.NoTokenMessage, ChallengeMessage: cfg.Login.ChallengeMessage, ChallengeTime: cfg.Login.ChallengeTime,
+		Rules: &s.rules.current.Load().Rules,
+	}
+	if s.users != nil {
+		options.Users, options.Tokens = userRepository{s.users}, tokenCreator{s.parts}
+	}
+	if s.radius, err = radiusd.New(options); err != nil {
 		return err
 	}
+	s.rules.use = s.radius.SetRules
 	if err := s.radius.Listen(); err != nil {
 		return err
 	}
@@ -251,42 +262,59 @@ func (s *server) stop() error {
 func (s *server) reload() {
 	s.notify(daemon.SdNotifyReloading)
 	defer s.notify(daemon.SdNotifyReady)
+	cfg, err := s.takeOver(context.Background())
+	if err != nil {
+		s.logger.Error("the configuration was not reloaded, the old one stays", "error", err)
+		return
+	}
+	s.logger.Info("reloaded", "nas", len(cfg.NAS), "exclusions", len(cfg.Exclusions))
+}
+
+// takeOver makes a new configuration the one in use. What can fail comes first.
+func (s *server) takeOver(ctx context.Context) (*conf.Config, error) {
 	cfg, err := s.app.load()
 	if err != nil {
-		s.logger.Error("the configuration was not reloaded, the old one stays", "error", err)
-		return
+		return nil, err
 	}
-	senders, err := s.store.MessageAuthenticatorSeen(context.Background())
+	senders, err := s.store.MessageAuthenticatorSeen(ctx)
 	if err != nil {
-		s.logger.Error("the configuration was not reloaded, the old one stays", "error", err)
-		return
+		return nil, err
 	}
+	fixed := keepFixed(s.cfg.Load(), cfg)
 	table, err := nasTable(cfg, senders)
 	if err != nil {
-		s.logger.Error("the configuration was not reloaded, the old one stays", "error", err)
-		return
+		return nil, err
 	}
-	for _, key := range keepFixed(s.cfg.Load(), cfg) {
+	err = s.rules.take(ctx, cfg, "server", func(set *ruleset) { s.radius.Set(table, &set.Rules) })
+	if err != nil {
+		return nil, err
+	}
+	s.rules.warn(s.logger)
+	for _, key := range fixed {
 		s.logger.Warn("this setting changes with a restart only", "key", key)
 	}
-	s.radius.SetNASes(table)
 	s.verifier.SetPolicy(policy(cfg.Login))
 	s.level.Set(cfg.Log.Level)
-	s.cfg.Store(cfg)
-	s.logger.Info("reloaded", "nas", len(cfg.NAS))
+	return cfg, nil
 }
 
 // keepFixed gives the new configuration the old values of what a reload cannot
 // take over, and returns the keys that differed.
 func keepFixed(old, new *conf.Config) []string {
 	var keys []string
+	radius := old.Radius
+	radius.Dictionaries = new.Radius.Dictionaries // come with the replies
 	for _, part := range []struct {
 		key      string
 		old, new any
 	}{
-		{"data_dir", &old.DataDir, &new.DataDir}, {"[radius]", &old.Radius, &new.Radius}, {"[store]", &old.Store, &new.Store},
+		{"data_dir", &old.DataDir, &new.DataDir}, {"[radius]", &radius, &new.Radius}, {"[store]", &old.Store, &new.Store},
 		{"[web]", &old.Web, &new.Web}, {"[metrics]", &old.Metrics, &new.Metrics}, {"log.format", &old.Log.Format, &new.Log.Format},
+		{"[users]", &old.Users, &new.Users}, {"[[directory]]", &old.Directories, &new.Directories},
 		{"login.reject_message", &old.Login.RejectMessage, &new.Login.RejectMessage},
+		{"login.no_token_message", &old.Login.NoTokenMessage, &new.Login.NoTokenMessage},
+		{"login.challenge_message", &old.Login.ChallengeMessage, &new.Login.ChallengeMessage},
+		{"login.challenge_time", &old.Login.ChallengeTime, &new.Login.ChallengeTime},
 	} {
 		if !reflect.DeepEqual(part.old, part.new) {
 			keys = append(keys, part.key)

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"countersign/conf"
+	"countersign/exclusions"
+	"countersign/tms"
 	"countersign/tms/console"
 	"countersign/tms/store/embedded"
 )
@@ -100,7 +103,7 @@ func (a *app) keyCommand() *cobra.Command {
 
 func (a *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check", Short: "Check the configuration and the store; exit 1 with every fault", Args: cobra.NoArgs,
+		Use: "check", Short: "Check the configuration, the store and the directories; exit 1 with every fault", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.load()
 			if err != nil {
@@ -111,30 +114,93 @@ func (a *app) checkCommand() *cobra.Command {
 				return err
 			}
 			a.say("configuration %s: good, %d NAS", a.config, len(cfg.NAS))
-			return a.checkStore(cfg)
+			err = a.checkStore(cfg)
+			if unanswered := a.checkDirectories(cfg); err == nil {
+				err = unanswered
+			}
+			return err
 		},
 	}
 }
 
 // checkStore opens and checks the store. One that a running server has open is
-// that server's to check: /readyz tells.
+// that server's to check: /readyz tells. Only the rules in it are looked at.
 func (a *app) checkStore(cfg *conf.Config) error {
-	if _, err := os.Stat(storePath(cfg)); errors.Is(err, os.ErrNotExist) {
-		a.say("store %s: not there yet, the first start makes it", storePath(cfg))
+	path := storePath(cfg)
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		a.say("store %s: not there yet, the first start makes it", path)
 		return nil
 	}
 	ctx := context.Background()
-	p, err := a.openParts(ctx, cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
+	logger := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if old, err := a.oldFormat(cfg, logger); err != nil || old {
+		return err
+	}
+	p, err := a.openParts(ctx, cfg, logger, nil)
 	if errors.Is(err, embedded.ErrLocked) {
-		a.say("store %s: in use by a running server", storePath(cfg))
-		return nil
+		a.say("store %s: in use by a running server", path)
+		return a.checkServedRules(ctx, cfg)
 	}
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(p.store.Check(ctx), p.close()); err != nil {
+	records, _, err := p.readRules(ctx, 0)
+	if err = errors.Join(err, p.store.Check(ctx), p.close()); err != nil {
 		return err
 	}
-	a.say("store %s: good", storePath(cfg))
+	if err := a.checkRecords(cfg, records); err != nil {
+		return err
+	}
+	a.say("store %s: good", path)
 	return nil
+}
+
+// oldFormat tells of a store that is of an older format, and leaves it so: to open
+// it would turn it. There are no rules in it yet.
+func (a *app) oldFormat(cfg *conf.Config, logger *slog.Logger) (bool, error) {
+	options, err := a.storeOptions(cfg, logger, nil)
+	if err != nil {
+		return false, err
+	}
+	format, err := embedded.OldFormat(options)
+	if err != nil || format == 0 {
+		return false, err
+	}
+	a.say("store %s: format %d: the first start turns it into format %d, after which an older Countersign refuses it; make a backup first, with the older one",
+		storePath(cfg), format, embedded.Format)
+	return true, nil
+}
+
+// checkServedRules checks the rules with those that the running server has.
+func (a *app) checkServedRules(ctx context.Context, cfg *conf.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	client := console.NewClient(adminDialer(cfg))
+	defer client.Close()
+	var records []tms.Rule
+	err := client.Rules(ctx, "", func(v tms.RuleView) error {
+		records = append(records, tms.Rule{
+			Exists: true, File: v.Source == tms.FromFile,
+			Rule: exclusions.Rule{Name: v.Name, Owner: v.Owner, Reason: v.Reason, Expires: v.Expires, Criteria: v.Criteria},
+		})
+		return nil
+	})
+	if err != nil {
+		fmt.Fprintln(a.err, "rules added at run time: not verified:", err)
+		return exitStatus(1)
+	}
+	if err := a.checkRecords(cfg, records); err != nil {
+		return err
+	}
+	a.say("rules added at run time: good")
+	return nil
+}
+
+// checkRecords is checkRecords that prints the warnings.
+func (a *app) checkRecords(cfg *conf.Config, records []tms.Rule) error {
+	warnings, err := checkRecords(cfg, records, a.clock())
+	for _, warning := range warnings {
+		fmt.Fprintln(a.err, "warning:", warning)
+	}
+	return err
 }

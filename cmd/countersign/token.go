@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"countersign/conf"
 	"countersign/otp"
@@ -22,7 +22,7 @@ const issuer = "Countersign"
 
 func (a *app) tokenCommand() *cobra.Command {
 	return group("token", "Add, list and change tokens",
-		a.tokenAddCommand(), a.tokenListCommand(), a.tokenShowCommand(), a.tokenAssignCommand(), a.tokenResyncCommand(),
+		a.tokenAddCommand(), a.tokenListCommand(), a.tokenShowCommand(), a.tokenAssignCommand(), a.tokenHandOverCommand(), a.tokenResyncCommand(),
 		a.tokenActCommand("enable", "enabled", "Accept a token's codes again"),
 		a.tokenActCommand("disable", "disabled", "Refuse a token's codes"),
 		a.tokenActCommand("unlock", "unlocked", "End a token's lock and forget its failures"),
@@ -82,23 +82,29 @@ func (a *app) addToken(f *tokenFlags) error {
 		if err != nil {
 			return err
 		}
-		shown := struct {
-			tms.TokenView
-			URI string `json:"uri,omitempty"`
-		}{TokenView: view}
 		a.say("token %s added", view.Serial)
-		if made {
-			p, err := provision(&f.NewToken, view)
-			if err != nil {
-				return err
-			}
-			shown.URI = p.URI()
-			if err := a.showProvisioning(p); err != nil {
-				return err
-			}
-		}
-		return a.result(shown)
+		return a.showToken(&f.NewToken, view, made)
 	})
+}
+
+// showToken prints the result of an act on a token, and with its seed how an app
+// becomes it: once, because the seed cannot be had again.
+func (a *app) showToken(n *tms.NewToken, view tms.TokenView, seed bool) error {
+	shown := struct {
+		tms.TokenView
+		URI string `json:"uri,omitempty"`
+	}{TokenView: view}
+	if seed {
+		p, err := provision(n, view)
+		if err != nil {
+			return err
+		}
+		shown.URI = p.URI()
+		if err := a.showProvisioning(p); err != nil {
+			return err
+		}
+	}
+	return a.result(shown)
 }
 
 // readSeed sets the seed that was given, or makes one up and says so.
@@ -124,20 +130,15 @@ func (f *tokenFlags) readSeed(a *app) (made bool, err error) {
 	case strings.EqualFold(f.Type, otp.MobilePASS.String()):
 		return false, fmt.Errorf("a MobilePASS token's seed comes from the app: give --activation-code-stdin or --seed-stdin")
 	default:
-		f.Seed, err = a.newSeed()
+		algorithm, _ := oath.ParseAlgorithm(f.Algorithm) // a wrong one is told with all other faults
+		f.Seed, err = tms.NewSeed(a.rand, algorithm)
 		return true, err
 	}
 	return false, err
 }
 
-// newSeed makes a seed of 160 bits, as RFC 4226 section 4 recommends.
-func (a *app) newSeed() (oath.Seed, error) {
-	seed := make([]byte, 20)
-	if _, err := io.ReadFull(a.rand, seed); err != nil {
-		return oath.Seed{}, fmt.Errorf("making a seed: %w", err)
-	}
-	return oath.NewSeed(seed), nil
-}
+// newSeed makes a seed for a token of the usual kind.
+func (a *app) newSeed() (oath.Seed, error) { return tms.NewSeed(a.rand, oath.SHA1) }
 
 // provision is the provisioning of a token that was just added.
 func provision(n *tms.NewToken, view tms.TokenView) (enrol.Provisioning, error) {
@@ -181,7 +182,7 @@ func (a *app) tokenListCommand() *cobra.Command {
 
 func (a *app) tokenShowCommand() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use: "show SERIAL", Short: "Show a token", Args: cobra.ExactArgs(1),
+		Use: "show SERIAL", Short: "Show a token", Args: oneName,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.listTokens(tms.Filter{Serial: otp.Serial(args[0])})
 		},
@@ -191,17 +192,14 @@ func (a *app) tokenShowCommand() *cobra.Command {
 func (a *app) listTokens(f tms.Filter) error {
 	return a.connected(func(ctx context.Context, client *console.Client, _ *conf.Config) error {
 		t := a.newTable("SERIAL", "USER", "TYPE", "ALGORITHM", "DIGITS", "PERIOD", "COUNTER", "DRIFT", "FAILURES", "STATE")
-		if err := client.Tokens(ctx, f, func(v tms.TokenView) error {
+		return t.end(client.Tokens(ctx, f, func(v tms.TokenView) error {
 			period := ""
 			if v.Period != 0 {
 				period = strconv.Itoa(v.Period) + "s"
 			}
 			return t.add(v, string(v.Serial), string(v.User), v.Type, v.Algorithm, strconv.Itoa(v.Digits), period,
 				strconv.FormatUint(v.Counter, 10), strconv.Itoa(v.Drift), strconv.Itoa(v.Failures), tokenState(v))
-		}); err != nil {
-			return err
-		}
-		return t.flush()
+		}))
 	})
 }
 
@@ -216,6 +214,8 @@ func tokenState(v tms.TokenView) string {
 		return "needs two codes (restored)"
 	case v.User == "":
 		return "in stock"
+	case v.Counter == 0:
+		return "active, never used"
 	}
 	return "active"
 }
@@ -236,6 +236,94 @@ func (a *app) tokenAssignCommand() *cobra.Command {
 	c.MarkFlagsOneRequired("user", "nobody")
 	c.MarkFlagsMutuallyExclusive("user", "nobody")
 	return a.jsonFlag(c)
+}
+
+// handOverFlags say how a token is handed over.
+type handOverFlags struct {
+	tms.HandOver
+	pin        pinFlags
+	activation bool
+	policy     string
+}
+
+func (a *app) tokenHandOverCommand() *cobra.Command {
+	var f handOverFlags
+	c := &cobra.Command{
+		Use: "hand-over SERIAL", Short: "Give a token to the user it was created for, and show its QR code", Args: cobra.ExactArgs(1),
+		Long: "Give a token that was never used a new seed and show its QR code and otpauth URI, once: who sees them has the token.\n" +
+			"A user without an OTP PIN gets one, or --no-pin. For a MobilePASS token the app makes the activation code; it is\n" +
+			"read before the OTP PIN.",
+		Example: "  countersign token hand-over 00040008CFA5 --pin-stdin",
+		RunE: func(_ *cobra.Command, args []string) error {
+			f.Serial, f.NoPIN = args[0], f.pin.none
+			return a.connected(func(ctx context.Context, client *console.Client, _ *conf.Config) error {
+				return a.handOver(ctx, client, &f)
+			})
+		},
+	}
+	f.pin.add(c)
+	c.Flags().BoolVar(&f.Reissue, "reissue", false, "also a token that was used: the one its user has becomes worthless")
+	c.Flags().BoolVar(&f.activation, "activation-code-stdin", false, "mobilepass: read the activation code that the app shows")
+	c.Flags().StringVar(&f.policy, "policy", "", "mobilepass: the policy `string` of the activation")
+	return a.jsonFlag(c)
+}
+
+func (a *app) handOver(ctx context.Context, client *console.Client, f *handOverFlags) error {
+	var present tms.TokenView
+	if err := client.Tokens(ctx, tms.Filter{Serial: otp.Serial(f.Serial)}, func(v tms.TokenView) error {
+		present = v
+		return nil
+	}); err != nil {
+		return err
+	}
+	n := tms.NewToken{Type: present.Type, Algorithm: present.Algorithm, Digits: present.Digits, Period: present.Period, T0: present.T0}
+	made, err := f.readSeed(a, &n)
+	if err != nil {
+		return err
+	}
+	if made { // what cannot be shown must not replace anything
+		if _, err := provision(&n, present); err != nil {
+			return err
+		}
+	}
+	if f.PIN, err = f.readPIN(ctx, a, client, present.User); err != nil {
+		return err
+	}
+	f.Seed = n.Seed
+	view, err := client.HandOverToken(ctx, f.HandOver)
+	if err != nil {
+		return err
+	}
+	a.say("token %s handed over to %s", view.Serial, view.User)
+	return a.showToken(&n, view, made)
+}
+
+// readSeed sets the new seed, and says whether it was made up.
+func (f *handOverFlags) readSeed(a *app, n *tms.NewToken) (made bool, err error) {
+	add := tokenFlags{NewToken: *n, activation: f.activation, policy: f.policy}
+	if mobile := n.Type == otp.MobilePASS.String(); mobile != f.activation {
+		return false, fmt.Errorf("--activation-code-stdin is for MobilePASS tokens, and needed for them: their seed comes from the app")
+	}
+	made, err = add.readSeed(a)
+	n.Seed = add.Seed
+	return made, err
+}
+
+// readPIN is the PIN that was given. On a terminal it is asked for when the user
+// has none.
+func (f *handOverFlags) readPIN(ctx context.Context, a *app, client *console.Client, user otp.UserName) (otp.PIN, error) {
+	if f.pin.stdin || f.pin.none || f.pin.pin != "" || user == "" || !term.IsTerminal(int(a.in.Fd())) {
+		return f.pin.read(a)
+	}
+	has := true
+	if err := client.Users(ctx, tms.Filter{User: user, Source: tms.Local}, func(u tms.UserView) error {
+		has = u.PIN
+		return nil
+	}); err != nil || has {
+		return otp.PIN{}, err
+	}
+	pin, err := a.secret(fmt.Sprintf("OTP PIN for %s: ", printable(string(user))))
+	return otp.NewPIN([]byte(pin)), err
 }
 
 func (a *app) tokenActCommand(act, done, short string) *cobra.Command {

@@ -102,18 +102,20 @@ func (a *app) userSetCommand() *cobra.Command {
 }
 
 func (a *app) userListCommand() *cobra.Command {
-	limit := 0
+	var f tms.Filter
 	c := &cobra.Command{
-		Use: "list", Short: "List users", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.listUsers(tms.Filter{Limit: limit}) },
+		Use: "list", Short: "List the users here and those of the directories", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.listUsers(f) },
 	}
-	c.Flags().IntVar(&limit, "limit", 0, "at most so many; 0: all")
+	c.Flags().IntVar(&f.Limit, "limit", 0, "at most so many; 0: all")
+	c.Flags().StringVar(&f.Source, "source", "", "only those of a `directory` by its name, or local: without asking a directory")
+	_ = c.RegisterFlagCompletionFunc("source", cobra.FixedCompletions([]string{tms.Local}, cobra.ShellCompDirectiveNoFileComp))
 	return a.jsonFlag(c)
 }
 
 func (a *app) userShowCommand() *cobra.Command {
 	return a.jsonFlag(&cobra.Command{
-		Use: "show USER", Short: "Show a user", Args: cobra.ExactArgs(1),
+		Use: "show USER", Short: "Show a user", Args: oneName,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.listUsers(tms.Filter{User: otp.UserName(args[0])})
 		},
@@ -122,18 +124,24 @@ func (a *app) userShowCommand() *cobra.Command {
 
 func (a *app) listUsers(f tms.Filter) error {
 	return a.connected(func(ctx context.Context, client *console.Client, _ *conf.Config) error {
-		t := a.newTable("USER", "PIN", "DISABLED", "CREATED", "TOKENS")
-		if err := client.Users(ctx, f, func(u tms.UserView) error {
-			tokens := make([]string, len(u.Tokens))
-			for i, serial := range u.Tokens {
-				tokens[i] = string(serial)
-			}
-			return t.add(u, string(u.Name), yes(u.PIN), yes(u.Disabled), stamp(u.Created), strings.Join(tokens, " "))
-		}); err != nil {
-			return err
-		}
-		return t.flush()
+		t := a.newTable("USER", "PIN", "DISABLED", "CREATED", "TOKENS", "SOURCE", "MAIL")
+		return t.end(client.Users(ctx, f, func(u tms.UserView) error { return t.add(u, userCells(u)...) }))
 	})
+}
+
+func userCells(u tms.UserView) []string {
+	tokens := make([]string, len(u.Tokens))
+	for i, serial := range u.Tokens {
+		tokens[i] = string(serial)
+	}
+	disabled := yes(u.Disabled)
+	if u.DirectoryDisabled {
+		disabled = map[bool]string{true: "yes, and in directory", false: "in directory"}[u.Disabled]
+	}
+	return []string{
+		printable(string(u.Name)), yes(u.PIN), disabled, date(u.Created), strings.Join(tokens, " "),
+		strings.Join(u.Sources, " "), printable(u.Mail),
+	}
 }
 
 func (a *app) userRemoveCommand() *cobra.Command {

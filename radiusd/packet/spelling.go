@@ -2,6 +2,7 @@ package packet
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +10,9 @@ import (
 
 	"layeh.com/radius/dictionary"
 )
+
+// ErrNoAttribute is in the error of Encode for a name that no dictionary has.
+var ErrNoAttribute = errors.New("there is none of this name")
 
 // unknown is the error for a name that no dictionary has, in lower case.
 func (d *Dictionary) unknown(name string) error {
@@ -18,9 +22,9 @@ func (d *Dictionary) unknown(name string) error {
 	}
 	near := nearest(name, names)
 	if len(near) == 0 {
-		return fmt.Errorf("there is none of this name; look for it in the manual of the gateway, or add a dictionary file that has it")
+		return fmt.Errorf("%w; look for it in the manual of the gateway, or add a dictionary file that has it", ErrNoAttribute)
 	}
-	return fmt.Errorf("there is none of this name; did you mean %s?", alternatives(near))
+	return fmt.Errorf("%w; did you mean %s?", ErrNoAttribute, alternatives(near))
 }
 
 // namesHint is the end of an error about the name of a number: those it may

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"countersign/conf"
+	"countersign/exclusions"
+	"countersign/otp"
+	"countersign/radiusd"
+	"countersign/tms"
+	"countersign/tms/directory"
+)
+
+// openUsers makes the user repository of the configuration, nil when it has no
+// directory. Nobody is contacted yet.
+func openUsers(cfg *conf.Config, clock func() time.Time, logger *slog.Logger, registry prometheus.Registerer) (*directory.Repository, error) {
+	if len(cfg.Directories) == 0 {
+		return nil, nil
+	}
+	o := directory.Options{DefaultRealm: cfg.Users.DefaultRealm, Fold: foldUser, Clock: clock, Logger: logger, Registerer: registry}
+	for i := range cfg.Directories {
+		c, err := directoryConfig(&cfg.Directories[i])
+		if err != nil {
+			return nil, err
+		}
+		o.Directories = append(o.Directories, c)
+	}
+	return directory.New(o)
+}
+
+// directoryConfig is a [[directory]] of the configuration.
+func directoryConfig(d *conf.Directory) (directory.Config, error) {
+	typ, err := directory.ParseType(string(d.Type))
+	if err != nil {
+		return directory.Config{}, err
+	}
+	return directory.Config{
+		Name: d.Name, Type: typ, Servers: d.Servers, StartTLS: d.StartTLS, CAFile: d.CAFile,
+		BindDN: d.BindDN, BindPassword: directory.NewPassword(d.BindPassword.Bytes()),
+		BaseDN: d.BaseDN, GroupBaseDN: d.GroupBaseDN, Realms: d.Realms,
+		LoginAttributes: d.LoginAttributes, NameAttribute: d.NameAttribute, UserFilter: d.UserFilter, GroupFilter: d.GroupFilter,
+		MailAttribute: d.MailAttribute, PhoneAttribute: d.PhoneAttribute, NestedGroups: d.NestedGroups, GroupDepth: d.GroupDepth,
+		Timeout: d.Timeout, CacheTime: d.CacheTime, StaleTime: d.StaleTime, NotFoundTime: d.NotFoundTime,
+		CacheUsers: d.CacheUsers, PageSize: d.PageSize, Connections: d.Connections,
+	}, nil
+}
+
+// userRepository is the user repository in the words of radiusd.
+type userRepository struct{ *directory.Repository }
+
+// passwordVerdicts are the words of package directory in those of package otp.
+var passwordVerdicts = map[directory.Refusal]otp.Verdict{
+	directory.Agreed:          otp.Accepted,
+	directory.WrongPassword:   otp.WrongPassword,
+	directory.PasswordExpired: otp.PasswordExpired,
+	directory.AccountDisabled: otp.DirectoryDisabled,
+	directory.AccountLocked:   otp.DirectoryLocked,
+	directory.OtherRefusal:    otp.DirectoryRefused,
+}
+
+// VerifyPassword implements radiusd.UserRepository.
+func (u userRepository) VerifyPassword(ctx context.Context, identity *exclusions.Identity, password []byte) (otp.Verdict, error) {
+	refusal, err := u.Repository.VerifyPassword(ctx, identity, password)
+	if err != nil {
+		return otp.Undecided, err
+	}
+	return passwordVerdicts[refusal], nil
+}
+
+// tokenCreator creates tokens in the mode create-token.
+type tokenCreator struct{ *parts }
+
+// CreateToken implements radiusd.TokenCreator.
+func (c tokenCreator) CreateToken(ctx context.Context, user otp.UserName, nas string) error {
+	t := c.cfg.Load().Token
+	template := tms.NewToken{Type: string(t.Type), Digits: t.Digits}
+	if t.Type != conf.TokenMobilePASS {
+		template.Algorithm = string(t.Algorithm)
+	}
+	if t.Type == conf.TokenTOTP {
+		template.Period = int(t.Period / time.Second)
+	}
+	return c.service.CreateToken(ctx, tms.Caller{Name: "server@" + nas, Administrator: true}, user, template)
+}
+
+// checkSettings is a conf.Check: it finds what no directory can be used with.
+func checkSettings(cfg *conf.Config, fault func(key, problem, remedy string)) {
+	users, err := openUsers(cfg, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if users != nil {
+		users.Close()
+	}
+	for _, one := range unjoin(err) {
+		var wrong *directory.SettingError
+		if !errors.As(one, &wrong) {
+			fault("directory", one.Error(), "correct it")
+			continue
+		}
+		switch at := slices.IndexFunc(cfg.Directories, func(d conf.Directory) bool { return d.Name == wrong.Directory }); wrong.Setting {
+		case "bind_dn", "bind_password_file": // conf has held the account against its password
+		case "default_realm":
+			fault("users.default_realm", wrong.Problem, wrong.Remedy)
+		default:
+			fault(fmt.Sprintf("directory[%d].%s", max(at, 0), wrong.Setting), wrong.Problem, wrong.Remedy)
+		}
+	}
+}
+
+// unjoin are the errors that errors.Join has joined.
+func unjoin(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return []error{err}
+	}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, unjoin(one)...)
+	}
+	return all
+}
+
+// checkDirectories contacts every server of every directory and prints one line
+// each.
+func (a *app) checkDirectories(cfg *conf.Config) error {
+	users, err := openUsers(cfg, a.clock, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if users == nil {
+		return err
+	}
+	defer users.Close()
+	failed := 0
+	for _, c := range users.Check(context.Background()) {
+		if c.Err == nil {
+			a.say("directory %s, %s: good", c.Directory, c.Server)
+			continue
+		}
+		failed++
+		fmt.Fprintf(a.err, "directory %s, %s: %v\n", c.Directory, c.Server, c.Err)
+	}
+	if failed > 0 {
+		return exitStatus(1)
+	}
+	return nil
+}
+
+// presetOf is what is known of the make of a gateway.
+func presetOf(n *conf.NAS) radiusd.PresetConfig {
+	preset, known := radiusd.Preset(string(n.Preset))
+	if !known {
+		panic("conf takes a preset that radiusd does not have: " + string(n.Preset)) // TestEveryPresetIsKnown
+	}
+	return preset
+}

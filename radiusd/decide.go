@@ -1,0 +1,263 @@
+package radiusd
+
+import (
+	"bytes"
+	"slices"
+
+	"countersign/exclusions"
+	"countersign/otp"
+)
+
+// decide finds out whether a login needs a code, as far as that can be done
+// without waiting, and hands it to the store, or to a worker if a directory has
+// to be asked first. Then the request is not the caller's any more; when it
+// returns a reason, nobody has taken it.
+func (r *request) decide(rules *Rules) reason {
+	s := r.loop.server
+	r.rules, r.errand, r.identity, r.replies = rules, noErrand, nil, r.replies[:0]
+	r.plain = s.users == nil && r.nas.Mode == exclusions.Mandatory && rules.none()
+	s.resume(r)
+	if r.plain {
+		return r.submit()
+	}
+	r.gather()
+	why := admitted
+	switch {
+	case !r.concernsUser():
+	case r.peek():
+		why = r.judge()
+	default:
+		r.errand = findUser
+	}
+	if why != admitted {
+		return why
+	}
+	return r.forward()
+}
+
+// concernsUser reports whether who the user is can matter. It does not to a
+// request that is refused anyway. One without a password that can be read may
+// pass where nobody looks at it; EAP would have to be spoken.
+func (r *request) concernsUser() bool {
+	switch r.attempt.Preset {
+	case otp.Undecided:
+		return true
+	case otp.NoCredentials:
+		return !r.packet.EAPMessage && r.trace.Pass == exclusions.PassAccept && !r.rules.excludeNobody()
+	}
+	return false
+}
+
+// peek identifies the user, and reports false when a directory has to be asked.
+// Without a user repository everybody is who they say.
+func (r *request) peek() bool {
+	users := r.loop.server.users
+	if users == nil {
+		// With a realm it may be another name of a user whom the store has without.
+		r.trace.Stranger = bytes.ContainsAny(r.attempt.User, `\@`)
+		r.attempt.Stranger = r.trace.Stranger
+		return true
+	}
+	identity, source, ok := users.Peek(r.attempt.User, r.at)
+	if ok {
+		r.identify(identity, source)
+	}
+	return ok
+}
+
+// identify notes who the user is.
+func (r *request) identify(identity *exclusions.Identity, source exclusions.Source) {
+	r.identity = identity
+	r.attempt.User = append(r.user[:0], identity.Name...)
+	t := &r.trace
+	t.User, t.Realm, t.Directory = r.attempt.User, identity.Realm, identity.Directory
+	t.Groups, t.GroupsUnknown, t.Source = identity.Groups, source == exclusions.Unavailable, source
+	t.Stranger = identity.Directory == "" && source != exclusions.Unavailable
+	r.attempt.Stranger = t.Stranger
+}
+
+// judge decides whether the login needs a code, once the user is known. The
+// reason to leave it unanswered is that it depends on a directory that does not
+// answer.
+func (r *request) judge() reason {
+	a := &r.attempt
+	if r.identity != nil && r.identity.Disabled {
+		a.Preset = otp.DirectoryDisabled
+		return admitted
+	}
+	rule, doubt := r.rule()
+	switch {
+	case rule < 0 && a.Preset != otp.Undecided && doubt:
+		return directoryUnavailable
+	case rule < 0 && a.Preset != otp.Undecided:
+		return admitted
+	}
+	if why := r.matchReplies(); why != admitted {
+		return why
+	}
+	if rule >= 0 {
+		r.exclude(rule)
+		return admitted
+	}
+	a.Doubtful = doubt || r.trace.Source == exclusions.Unavailable
+	r.applyMode()
+	return admitted
+}
+
+// rule is the rule by which no code is needed, -1 when there is none; doubt: with
+// the groups, which are unknown, there could be one.
+func (r *request) rule() (rule int, doubt bool) {
+	if r.trace.Pass == exclusions.NoPass || r.rules.excludeNobody() {
+		return -1, false
+	}
+	if r.trace.Pass == exclusions.PassDirectoryPassword && r.trace.Stranger {
+		return -1, false // nobody could verify the password
+	}
+	return r.rules.Exclusions.Decide(&r.trace.Login)
+}
+
+// maxReplyAttributes is how many octets the attributes of all conditions that a
+// login meets may take: a packet has 4096 (RFC 2865 section 3), some of them for
+// Proxy-States and what else a reply carries.
+const maxReplyAttributes = 3500
+
+// matchReplies finds the conditions for reply attributes that the login meets. It
+// finds a reason not to answer, before a code is burned, when the login could meet
+// another, with the groups, because an Access-Accept without its attributes may
+// allow more than it should; and when the attributes do not fit.
+func (r *request) matchReplies() reason {
+	if r.rules.addNothing() {
+		return admitted
+	}
+	var doubt bool
+	if r.replies, doubt = r.rules.Replies.Matches(r.replies, &r.trace.Login); doubt {
+		return directoryUnavailable
+	}
+	octets := 0
+	for _, i := range r.replies {
+		octets += len(r.rules.Attributes[i])
+	}
+	if octets > maxReplyAttributes {
+		return replyTooLong
+	}
+	return admitted
+}
+
+// exclude lets a login pass by a rule. Where that takes the directory password a
+// right code does as well, which otherwise the directory would take for a wrong
+// password.
+func (r *request) exclude(rule int) {
+	r.trace.Rule, r.attempt.Rule = r.rules.Names[rule], r.rules.IDs[rule]
+	if verdict := excluded(r.trace.Pass, r.attempt.Method); verdict == otp.Excluded {
+		r.attempt.Preset = verdict
+	} else {
+		r.attempt.OrPassword = true
+	}
+}
+
+// applyMode says what becomes of a user who holds no token.
+func (r *request) applyMode() {
+	a, s, pass := &r.attempt, r.loop.server, r.trace.Pass
+	switch {
+	case r.trace.Mode == exclusions.CreateToken && s.users != nil && s.options.Tokens != nil:
+		pass = exclusions.PassDirectoryPassword
+	case r.trace.Mode != exclusions.TokenHolders || pass == exclusions.NoPass:
+		return
+	}
+	if pass == exclusions.PassDirectoryPassword && r.trace.Stranger {
+		return // nobody could verify the password
+	}
+	a.WithoutToken = excluded(pass, a.Method)
+	a.AskWithoutToken = a.WithoutToken == otp.Undecided
+}
+
+// excluded is the verdict about a login that needs no code, Undecided when the
+// directory has to verify the password. The answer of MS-CHAPv2 proves that the
+// password is known, which it is not.
+func excluded(pass exclusions.Pass, method otp.Method) otp.Verdict {
+	switch {
+	case pass == exclusions.PassAccept && method != otp.MSCHAPv2:
+		return otp.Excluded
+	case pass == exclusions.PassDirectoryPassword && method == otp.PAP:
+		return otp.Undecided
+	}
+	return otp.NeedsPAP
+}
+
+// forward hands the login to the store, or to a worker.
+func (r *request) forward() reason {
+	switch {
+	case r.errand == noErrand:
+		return r.submit()
+	case !r.loop.server.errands.put(r):
+		return directoryBusy
+	}
+	return admitted
+}
+
+// submit hands the login to the store.
+func (r *request) submit() reason {
+	if !r.plain && r.attempt.Trace == nil {
+		r.record()
+	}
+	if !r.loop.server.verifier.Submit(&r.attempt) {
+		return storeBusy
+	}
+	return admitted
+}
+
+// maxTraceGroups is how many groups a trace tells at most.
+const maxTraceGroups = 256
+
+// record encodes the trace, where there is something to tell.
+func (r *request) record() {
+	t := &r.trace
+	if t.Source == exclusions.NotAsked && t.Mode == exclusions.Mandatory && r.rules.none() {
+		return
+	}
+	if t.User = r.attempt.User; !bytes.Equal(t.User, r.packet.UserName) {
+		t.Typed = r.packet.UserName
+	}
+	r.groups = r.rules.namedGroups(r.groups[:0], t.Groups)
+	t.Groups = r.groups[:min(len(r.groups), maxTraceGroups)]
+	r.encoded = t.Append(r.encoded[:0])
+	r.attempt.Trace = r.encoded
+}
+
+// pass is what a login from a NAS gets that needs no code. No password can be
+// verified without a user repository.
+func (s *Server) pass(n *nas) exclusions.Pass {
+	if n.Excluded == exclusions.PassDirectoryPassword && s.users == nil {
+		return exclusions.NoPass
+	}
+	return n.Excluded
+}
+
+// none reports whether there are no rules at all. Rules may be nil, as for all
+// methods.
+func (r *Rules) none() bool { return r.excludeNobody() && r.addNothing() }
+
+func (r *Rules) excludeNobody() bool {
+	return r == nil || r.Exclusions == nil || r.Exclusions.Len() == 0
+}
+
+func (r *Rules) addNothing() bool { return r == nil || r.Replies == nil || r.Replies.Len() == 0 }
+
+func (r *Rules) revision() uint64 {
+	if r == nil {
+		return 0
+	}
+	return r.Revision
+}
+
+// namedGroups appends those of the groups that some rule names, each once.
+func (r *Rules) namedGroups(dst, groups []string) []string {
+	if !r.excludeNobody() {
+		dst = r.Exclusions.NamedGroups(dst, groups)
+	}
+	if !r.addNothing() {
+		dst = r.Replies.NamedGroups(dst, groups)
+	}
+	slices.Sort(dst)
+	return slices.Compact(dst)
+}

@@ -1,0 +1,191 @@
+package radiusd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"countersign/exclusions"
+	"countersign/otp"
+)
+
+// errand is what a login waits for a directory for.
+type errand uint8
+
+const (
+	noErrand           errand = iota
+	findUser                  // who is the user?
+	verifyForRule             // is the password right? A rule says that no code is needed.
+	verifyWithoutToken        // is the password right? The user holds no token.
+)
+
+// errandQueue is how many logins may wait for each worker.
+const errandQueue = 16
+
+// errands are the logins that wait for a directory: in a queue, and those that
+// the workers are at.
+type errands struct {
+	queue   chan *request
+	running atomic.Int64
+}
+
+func newErrands(workers int) errands { return errands{queue: make(chan *request, workers*errandQueue)} }
+
+// put queues a request. It does not wait; when the queue is full it returns false.
+func (e *errands) put(r *request) bool {
+	select {
+	case e.queue <- r:
+		return true
+	default:
+		return false
+	}
+}
+
+// len is how many logins wait for a directory.
+func (e *errands) len() int { return len(e.queue) + int(e.running.Load()) }
+
+// hire starts the workers, where there is somebody to ask. Fire has them let go
+// of whatever they are at.
+func (s *Server) hire(ctx context.Context, workers *sync.WaitGroup) (fire func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	if s.users != nil {
+		for range s.options.Errands {
+			workers.Go(func() { s.runErrands(ctx) })
+		}
+	}
+	return cancel
+}
+
+// runErrands is a worker: it runs one errand after the other until ctx is done.
+func (s *Server) runErrands(ctx context.Context) {
+	for {
+		select {
+		case r := <-s.errands.queue:
+			s.errands.running.Add(1)
+			s.runErrand(ctx, r)
+			s.errands.running.Add(-1)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// runErrand asks the directory what a login waits for, within what is left of
+// its time, and hands the login on. When its time is over nobody waits for it any
+// more, and no code is to be burned.
+func (s *Server) runErrand(ctx context.Context, r *request) {
+	left := s.options.DirectoryTime - s.clock().Sub(r.at)
+	if left <= 0 {
+		r.leave(directoryBusy, nil)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	why, err := r.run(ctx)
+	if why == admitted && ctx.Err() != nil {
+		why, err = directoryUnavailable, ctx.Err()
+	}
+	if why == admitted {
+		why = r.submit()
+	}
+	if why != admitted {
+		r.leave(why, err)
+	}
+}
+
+// run does the errand, and what comes of it: it asks for the user, for the
+// password, or for one after the other. The error says why there is a reason not
+// to answer.
+func (r *request) run(ctx context.Context) (why reason, err error) {
+	if r.errand == findUser {
+		r.errand = noErrand
+		r.identify(r.loop.server.users.Find(ctx, r.attempt.User))
+		if why := r.judge(); why != admitted {
+			return why, nil
+		}
+	}
+	if r.errand == noErrand {
+		return admitted, nil
+	}
+	verdict, err := r.verifyPassword(ctx)
+	switch {
+	case err != nil:
+		return directoryUnavailable, err
+	case verdict == otp.Undecided:
+		return directoryUnavailable, nil
+	case r.errand == verifyForRule:
+		r.attempt.Preset = verdict
+	default:
+		r.attempt.WithoutToken = verdict
+	}
+	if r.errand == verifyWithoutToken && r.attempt.WithoutToken == otp.Excluded && r.trace.Mode == exclusions.CreateToken {
+		return r.createToken(ctx)
+	}
+	return admitted, nil
+}
+
+// verifyPassword has the directory verify the password of the request, unless
+// it is known already what comes of it. A login comes here once at most. A
+// directory takes an empty password for no login at all and agrees (RFC 4513
+// section 5.1.2), so it never sees one. Undecided without an error: it must not be
+// asked now.
+func (r *request) verifyPassword(ctx context.Context) (otp.Verdict, error) {
+	s, a := r.loop.server, &r.attempt
+	if len(r.typed) == 0 {
+		return otp.WrongPassword, nil
+	}
+	if instead, ask := s.verifier.AskDirectory(ctx, a); !ask {
+		return instead, nil
+	}
+	verdict, err := s.users.VerifyPassword(ctx, r.identity, r.typed)
+	if err == nil && verdict == otp.Undecided {
+		err = errNoVerdict
+	}
+	if err != nil {
+		verdict = otp.Undecided
+	}
+	s.verifier.DirectoryAnswered(a, verdict)
+	if verdict == otp.Accepted {
+		verdict = otp.Excluded
+	}
+	return verdict, err
+}
+
+var errNoVerdict = errors.New("the user repository has no verdict about a password")
+
+// createToken gives the user a token. It has to be handed over before it can be
+// used, so this login is refused whatever its passcode is.
+func (r *request) createToken(ctx context.Context) (reason, error) {
+	a := &r.attempt
+	if err := r.loop.server.options.Tokens.CreateToken(ctx, otp.UserName(a.User), r.nas.Name); err != nil {
+		return undecided, fmt.Errorf("creating a token for user %q: %w", a.User, err)
+	}
+	a.Preset = otp.TokenCreated
+	return admitted, nil
+}
+
+// askDirectory goes on with a login that came back from the store: its user holds
+// no token, or typed no code where the directory password will do. It does not
+// block.
+func (r *request) askDirectory() {
+	a := &r.attempt
+	r.errand = verifyWithoutToken
+	if a.OrPassword {
+		r.errand = verifyForRule
+	}
+	a.AskWithoutToken, a.OrPassword = false, false
+	if why := r.goOn(); why != admitted {
+		r.leave(why, nil)
+	}
+}
+
+// goOn hands the login to a worker, or, when the method hides the password, back
+// to the store.
+func (r *request) goOn() reason {
+	if r.attempt.Method != otp.PAP {
+		r.attempt.Preset, r.errand = otp.NeedsPAP, noErrand
+	}
+	return r.forward()
+}
