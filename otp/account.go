@@ -98,8 +98,8 @@ type Attempt struct {
 	// disabled holds tokens.
 	WithoutToken    Verdict
 	AskWithoutToken bool
-	// OrPassword: the directory password will do as well as a right code. When the
-	// passcode is none, the attempt comes back with Decision.Outstanding too.
+	// OrPassword: the directory password will do as well as a right code. What is no
+	// passcode comes back with Decision.Outstanding too.
 	OrPassword bool
 	// Stranger: no directory has a user of this name, so it may be another name of
 	// one whom a directory has. WithoutToken does not hold then, unless the store

@@ -101,23 +101,33 @@ func TestStrangersAreNotWithoutToken(t *testing.T) {
 	}
 }
 
-// Where the directory password will do, a right code does too, and anything else
-// is left to the directory without being counted.
+// Where the directory password will do, a right code does too; what is a passcode
+// is judged as ever, and only the rest is left to the directory.
 func TestOrPassword(t *testing.T) {
 	b := newBench(t, clockToken("T"))
 	either := func(a *Attempt) { a.OrPassword = true }
-	for _, passcode := range []string{"a password", "4711" + b.wrong(0), "0000" + b.code(0)} {
+	for _, password := range []string{"a password", "password1", "0000" + b.wrong(0), ""} {
 		before := b.state()
-		if d := b.decide(either, passcode); !d.Outstanding || d.Verdict != Undecided || b.state() != before {
-			t.Errorf("%q: %+v, state %+v", passcode, d, b.state())
+		if d := b.decide(either, password); !d.Outstanding || d.Verdict != Undecided || b.state() != before {
+			t.Errorf("%q: %+v, state %+v", password, d, b.state())
 		}
 	}
-	passcode := "4711" + b.code(0)
-	if d := b.decide(either, passcode); d.Verdict != Accepted || d.Outstanding {
-		t.Errorf("right code: %+v", d)
+	for i, c := range []struct {
+		passcode string
+		want     Verdict
+	}{
+		{"4711" + b.wrong(0), WrongCode}, {"0000" + b.code(0), WrongPIN}, {"4711" + b.code(0), Accepted}, {"4711" + b.code(0), Replayed},
+	} {
+		if d := b.decide(either, c.passcode); d.Verdict != c.want || d.Outstanding {
+			t.Errorf("%d: %+v, want %v", i, d, c.want)
+		}
 	}
-	if d := b.decide(either, passcode); !d.Outstanding {
-		t.Errorf("used code: %+v", d)
+	for range DefaultPolicy().MaxFailures {
+		b.at = b.at.Add(2 * time.Minute)
+		b.decide(either, "4711"+b.wrong(1))
+	}
+	if d := b.decide(either, "4711"+b.code(0)); d.Verdict == Accepted {
+		t.Errorf("%+v after guessing at codes", d)
 	}
 	b.store.account.Disabled = true
 	if d := b.decide(either, "a password"); d.Verdict != UserDisabled || d.Outstanding {
@@ -186,6 +196,20 @@ func TestDirectoryIsAskedOneThingAtATime(t *testing.T) {
 	b.asked("pc", "x", false, Undecided) // a retransmission
 	b.at = b.at.Add(unansweredTime)
 	b.answer("x", Accepted)
+}
+
+// Passwords that were left without an answer may have been counted.
+func TestUnansweredPasswordsAreFew(t *testing.T) {
+	b := directoryBench{newBench(t)}
+	for _, password := range []string{"a", "b", "c"} {
+		b.answer(password, Undecided)
+	}
+	b.asked("pc", "d", false, Undecided)
+	b.at = b.at.Add(lostTime + time.Second)
+	b.answer("d", DirectoryLocked)
+	b.answer("e", Undecided)
+	b.answer("f", WrongPassword)
+	b.answer("g", Accepted)
 }
 
 func TestQuestionsAreBounded(t *testing.T) {

@@ -13,6 +13,10 @@ import (
 // counted it.
 const unansweredTime = 15 * time.Second
 
+// lostTime is how long passwords without an answer count like wrong ones. It is
+// short, because whoever waits for it is left without an answer too.
+const lostTime = 2 * time.Minute
+
 // questions are what the directory was asked about passwords. It counts wrong ones
 // over all sources and locks the account, so what it is asked is counted over all
 // sources too. Bounded, and kept in memory only.
@@ -28,6 +32,8 @@ type question struct {
 	last       int64         // Unix nanoseconds, when one of them was last shown
 	unanswered uint64        // keyed hash of a password without an answer
 	until      int64         // Unix nanoseconds, how long that counts
+	lost       int           // passwords in a row without an answer
+	lastLost   int64         // Unix nanoseconds
 }
 
 // AskDirectory reports whether the directory may be asked about the password of
@@ -37,8 +43,7 @@ type question struct {
 // before, as VPN clients that reconnect by themselves send it; Throttled when the
 // user had as many wrong ones as Policy.MaxWrongPasswords within
 // Policy.WrongPasswordTime, from wherever; Undecided, to which no answer may be
-// given, when the directory has just left this very password without one, or ctx
-// is done.
+// given, when the directory has just left this very password without one, or several in a row, or ctx is done.
 func (v *Verifier) AskDirectory(ctx context.Context, a *Attempt) (instead Verdict, ask bool) {
 	for {
 		instead, ask, others := v.tryToAsk(a)
@@ -72,6 +77,8 @@ func (v *Verifier) tryToAsk(a *Attempt) (instead Verdict, ask bool, others <-cha
 		return WrongPassword, false, nil
 	case len(e.wrong) >= p.MaxWrongPasswords:
 		return Throttled, false, nil
+	case len(e.wrong)+e.lost >= p.MaxWrongPasswords:
+		return Undecided, false, nil
 	}
 	e.asking = make(chan struct{})
 	return Undecided, true, nil
@@ -88,13 +95,17 @@ func (v *Verifier) DirectoryAnswered(a *Attempt, answer Verdict) {
 	e := q.entries[user]
 	close(e.asking)
 	e.asking = nil
+	if answer == Undecided {
+		e.unanswered, e.until = sum, a.At.Add(unansweredTime).UnixNano()
+		e.lost, e.lastLost = e.lost+1, a.At.UnixNano()
+		return
+	}
+	e.lost = 0
 	switch answer {
 	case Accepted:
 		delete(q.entries, user)
 	case WrongPassword:
 		e.wrong, e.last = append(e.wrong, sum), a.At.UnixNano()
-	case Undecided:
-		e.unanswered, e.until = sum, a.At.Add(unansweredTime).UnixNano()
 	}
 }
 
@@ -116,6 +127,9 @@ func (q *questions) entry(user uint64, now int64, p *Policy) *question {
 		q.entries[user] = e
 	case now-e.last > int64(p.WrongPasswordTime):
 		e.wrong = e.wrong[:0]
+	}
+	if now-e.lastLost > int64(lostTime) {
+		e.lost = 0
 	}
 	return e
 }

@@ -68,8 +68,13 @@ func (a *Attempt) preset(account *Account) {
 func (s *scratch) run(v *Verifier, a *Attempt, account *Account) {
 	s.attempt, s.account, s.policy = a, account, v.policy.Load()
 	s.decide(&v.misses)
-	if a.Doubtful && !a.Decision.Outstanding && a.Decision.Verdict != Accepted {
-		a.Decision.Verdict = Undecided
+	d := &a.Decision
+	switch {
+	case d.Outstanding:
+	case a.Doubtful && d.Verdict != Accepted:
+		d.Verdict = Undecided
+	case a.OrPassword && a.Challenge != nil && (d.Verdict == WrongPasscode || d.Verdict == UnknownUser || d.Verdict == NoToken):
+		d.Verdict = NeedsPAP // it may have been the password, which the directory cannot verify
 	}
 	s.attempt, s.account, s.trial.challenge = nil, nil, nil
 }
@@ -142,19 +147,22 @@ func (s *scratch) withoutToken() bool {
 }
 
 // passwordInstead decides about a user whose directory password will do, or a
-// right code: it reports whether the passcode is no code that can be accepted as
-// it is, and leaves the attempt to the directory then. Nothing is counted,
-// because a password is no wrong code.
+// right code: it reports whether the passcode is no passcode at all, and leaves the
+// attempt to the directory then. What begins with the PIN or ends with a code is
+// one, and is judged and counted as ever, or who knows the PIN could guess at codes
+// here. A proof cannot be told apart, so it is judged too.
 func (s *scratch) passwordInstead() bool {
 	if s.account.Disabled {
 		s.attempt.Decision.Verdict = UserDisabled
 		return true
 	}
-	best := s.tryTokens()
-	if best != nil && best.match == freshMatch {
-		state := &best.finder.token.State
-		if !state.locked(s.attempt.At) && !state.MustResync {
-			return false // and is found once more
+	if s.attempt.Challenge != nil {
+		return false
+	}
+	s.tryTokens()
+	for i := range s.account.Tokens {
+		if t := &s.tries[i]; t.right || t.match != noMatch {
+			return false
 		}
 	}
 	s.attempt.Decision.Outstanding = true
