@@ -6,6 +6,7 @@ import (
 
 	"countersign/exclusions"
 	"countersign/otp"
+	"countersign/radiusd/packet"
 )
 
 // decide finds out whether a login needs a code, as far as that can be done
@@ -116,10 +117,13 @@ func (r *request) rule() (rule int, doubt bool) {
 	return r.rules.Exclusions.Decide(&r.trace.Login)
 }
 
-// maxReplyAttributes is how many octets the attributes of all conditions that a
-// login meets may take: a packet has 4096 (RFC 2865 section 3), some of them for
-// Proxy-States and what else a reply carries.
-const maxReplyAttributes = 3500
+// How many octets the attributes of all conditions that a login meets may take,
+// and these with the Proxy-States that go back: a packet has 4096 (RFC 2865 section
+// 3), some of them for what else a reply carries.
+const (
+	maxReplyAttributes = 3500
+	maxReplyVariable   = 3750
+)
 
 // matchReplies finds the conditions for reply attributes that the login meets. It
 // finds a reason not to answer, before a code is burned, when the login could meet
@@ -137,10 +141,23 @@ func (r *request) matchReplies() reason {
 	for _, i := range r.replies {
 		octets += len(r.rules.Attributes[i])
 	}
-	if octets > maxReplyAttributes {
+	if octets > maxReplyAttributes || octets+r.proxyStates() > maxReplyVariable {
 		return replyTooLong
 	}
 	return admitted
+}
+
+// proxyStates is how many octets the Proxy-States take.
+func (r *request) proxyStates() (octets int) {
+	if r.packet.ProxyStates == 0 {
+		return 0
+	}
+	for kind, value := range r.packet.Attributes() {
+		if kind == packet.ProxyState {
+			octets += 2 + len(value)
+		}
+	}
+	return octets
 }
 
 // exclude lets a login pass by a rule. Where that takes the directory password a

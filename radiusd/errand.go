@@ -176,16 +176,7 @@ func (r *request) askDirectory() {
 		r.errand = verifyForRule
 	}
 	a.AskWithoutToken, a.OrPassword = false, false
-	if why := r.goOn(); why != admitted {
+	if why := r.forward(); why != admitted {
 		r.leave(why, nil)
 	}
-}
-
-// goOn hands the login to a worker, or, when the method hides the password, back
-// to the store.
-func (r *request) goOn() reason {
-	if r.attempt.Method != otp.PAP {
-		r.attempt.Preset, r.errand = otp.NeedsPAP, noErrand
-	}
-	return r.forward()
 }

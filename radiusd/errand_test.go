@@ -35,6 +35,8 @@ func TestARuleThatAsksForThePassword(t *testing.T) {
 	b.wantBinds(people, 2)
 	b.wantVerdict(pap(3, "alice", passcodeAt(0)), otp.Accepted) // a right code does as well, and the directory does not see it
 	b.wantBinds(people, 2)
+	b.wantVerdict(pap(12, "alice", passcodeAt(0)), otp.Replayed) // nor when it comes again
+	b.wantBinds(people, 2)
 	b.wantVerdict(pap(4, "alice", ""), otp.WrongPassword) // which a directory would take for no login at all
 	b.wantVerdict(chap(5, "alice", "secret of alice"), otp.NeedsPAP)
 	b.wantVerdict(mschap1(6, "alice"), otp.NeedsPAP)
@@ -45,7 +47,7 @@ func TestARuleThatAsksForThePassword(t *testing.T) {
 	b.wantVerdict(pap(9, "alice", "wrong").station("203.0.113.1"), otp.WrongPIN)
 	b.wantVerdict(pap(10, "alice", passcodeAt(2)).station("203.0.113.1"), otp.Accepted)
 	b.wantBinds(people, 2)
-	b.wantLog(8, "rule=office")
+	b.wantLog(9, "rule=office")
 }
 
 func TestVerdictsOfTheDirectory(t *testing.T) {

@@ -135,19 +135,26 @@ type setup struct {
 // Requests in flight keep the NAS and the rules they came with, as do dialogs that
 // are open, and what was learned of a NAS stays with its name.
 func (s *Server) Set(t *NASTable, r *Rules) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if before := s.setup.Load().nases; t != before {
-		t.inherit(before)
-	}
-	s.setup.Store(&setup{t, r})
+	s.replace(func(new *setup) { *new = setup{t, r} })
 }
 
 // SetNASes is Set that leaves the rules.
-func (s *Server) SetNASes(t *NASTable) { s.Set(t, s.setup.Load().rules) }
+func (s *Server) SetNASes(t *NASTable) { s.replace(func(new *setup) { new.nases = t }) }
 
 // SetRules is Set that leaves the NAS table.
-func (s *Server) SetRules(r *Rules) { s.Set(s.setup.Load().nases, r) }
+func (s *Server) SetRules(r *Rules) { s.replace(func(new *setup) { new.rules = r }) }
+
+func (s *Server) replace(change func(*setup)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.setup.Load()
+	after := *before
+	change(&after)
+	if after.nases != before.nases {
+		after.nases.inherit(before.nases)
+	}
+	s.setup.Store(&after)
+}
 
 // Serve answers packets until ctx is done. Then it reads no more, answers what
 // is in flight as far as the directory and the store decide it within five
