@@ -192,6 +192,43 @@ func TestRefusedReloadChangesNothing(t *testing.T) {
 	contains(t, in.run("", "exclude", "show", "printers"), "00:10:A4:23:19:C0")
 }
 
+// A directory is taken over by a restart only, so rules that need one are not
+// taken over before: without a directory everybody is in no group.
+func TestReloadWithTheFirstDirectory(t *testing.T) {
+	const directory = `
+[[directory]]
+name = "hq"
+type = "openldap"
+servers = ["ldap://127.0.0.1:1"]
+base_dn = "dc=example,dc=com"
+realms = ["example.com"]
+`
+	for _, rules := range []string{`
+[[exclusion]]
+name = "outside vpn"
+owner = "ops"
+reason = "r"
+not_groups = ["VPN"]
+`, `
+[[reply]]
+not_groups = ["VPN"]
+attributes = { Class = "staff" }
+`} {
+		in := installRules(t, printers)
+		in.start()
+		in.rewrite(in.nasKeys, printers+directory+rules)
+		if err := in.process.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		in.await("the refusal", func() bool { return strings.Contains(in.log.String(), "the configuration was not reloaded") })
+		contains(t, in.log.String(), "restart the server")
+		in.demand("Access-Reject", `User-Name = "bob"`, `User-Password = "x"`)
+		if out := in.demand("Access-Accept", `User-Name = "p"`, `User-Password = "x"`, `Calling-Station-Id = "0010a42319c0"`); strings.Contains(out, "Class") {
+			t.Errorf("the reply has a Class:\n%s", out)
+		}
+	}
+}
+
 // What an excluded login gets has no default.
 func TestExcludedMustBeSaid(t *testing.T) {
 	in := install(t, printers)

@@ -47,7 +47,6 @@ func (b *rulebook) Verify(_ context.Context, r exclusions.Rule) error {
 	if _, faults := exclusions.Compile([]exclusions.Rule{r}, options); len(faults) > 0 {
 		return ruleFaults([]exclusions.Rule{r}, faults)
 	}
-	aboutGroups := func(c exclusions.Criterion) bool { return c.Kind == exclusions.Groups }
 	if len(cfg.Directories) == 0 && slices.ContainsFunc(r.Criteria, aboutGroups) {
 		return fmt.Errorf("rule %q: %s: add one, or leave the groups out", r.Name, noDirectory)
 	}
@@ -139,8 +138,8 @@ func newRuleset(cfg *conf.Config, records []tms.Rule, options exclusions.Options
 	for i := range records {
 		r := &records[i]
 		set.Names, set.IDs = append(set.Names, r.Name), append(set.IDs, r.ID)
-		if inForce := r.Expires.IsZero() || options.At.Before(r.Expires); inForce && !r.File { // conf has looked at those of the file
-			warnings, err := outdated(cfg, nases, &r.Rule)
+		if inForce := r.Expires.IsZero() || options.At.Before(r.Expires); inForce {
+			warnings, err := outdated(cfg, nases, r)
 			set.warnings, errs = append(set.warnings, warnings...), append(errs, err)
 		}
 	}
@@ -160,24 +159,28 @@ func newRuleset(cfg *conf.Config, records []tms.Rule, options exclusions.Options
 // outdated says what Verify would say of a rule that was added when the
 // configuration was another one. Only a rule that could let in more logins than
 // it was meant for is an error; of one that no login meets it warns.
-func outdated(cfg *conf.Config, nases []string, r *exclusions.Rule) (warnings []string, err error) {
+func outdated(cfg *conf.Config, nases []string, r *tms.Rule) (warnings []string, err error) {
+	remedy := fmt.Sprintf("take the rule away with `countersign exclude remove %q` and add it anew", r.Name)
+	if r.File { // conf has looked at it, but with a [[directory]] that only a restart takes over
+		remedy = "restart the server, which takes over [[directory]] then"
+	}
 	known := func(nas string) bool { return slices.Contains(nases, nas) }
 	for _, c := range r.Criteria {
 		switch {
 		case c.Kind == exclusions.NASes && c.Not:
 			if gone := slices.IndexFunc(c.Values, func(nas string) bool { return !known(nas) }); gone >= 0 {
-				return nil, fmt.Errorf("rule %q: not_nases: there is no NAS %q any more, and if it has another name now the rule would apply to it: take the rule away with `countersign exclude remove %q` and add it anew",
-					r.Name, c.Values[gone], r.Name)
+				return nil, fmt.Errorf("rule %q: not_nases: there is no NAS %q any more, and if it has another name now the rule would apply to it: %s",
+					r.Name, c.Values[gone], remedy)
 			}
 		case c.Kind == exclusions.NASes && !slices.ContainsFunc(c.Values, known):
 			warnings = append(warnings, fmt.Sprintf("rule %q: nases: there is no NAS %q any more: no login meets the rule", r.Name, c.Values))
 		case c.Kind == exclusions.Groups && c.Not && len(cfg.Directories) == 0:
-			return nil, fmt.Errorf("rule %q: not_groups: %s, and without one everybody is in none: take the rule away with `countersign exclude remove %q`", r.Name, noDirectory, r.Name)
+			return nil, fmt.Errorf("rule %q: not_groups: %s, and without one everybody is in none: %s", r.Name, noDirectory, remedy)
 		case c.Kind == exclusions.Groups && len(cfg.Directories) == 0:
 			warnings = append(warnings, fmt.Sprintf("rule %q: %s: no login meets the rule", r.Name, noDirectory))
 		}
 	}
-	return warnings, unsaid(cfg, r)
+	return warnings, unsaid(cfg, &r.Rule)
 }
 
 // checkRules finds out whether the server could use the rules: those of the
@@ -257,6 +260,11 @@ func compile(records []tms.Rule, options exclusions.Options) (*exclusions.List, 
 // setReplies makes the conditions of [[reply]].
 func (set *ruleset) setReplies(cfg *conf.Config, options exclusions.Options) error {
 	rules := replyRules(cfg)
+	for i := range rules {
+		if len(cfg.Directories) == 0 && slices.ContainsFunc(rules[i].Criteria, aboutGroups) {
+			return fmt.Errorf("%s: %s: restart the server, which takes over [[directory]] then", rules[i].Name, noDirectory)
+		}
+	}
 	var faults []exclusions.Fault
 	if set.Replies, faults = exclusions.Compile(rules, options); len(faults) > 0 {
 		return ruleFaults(rules, faults)
@@ -421,6 +429,8 @@ func checkGroups(cfg *conf.Config, table string, c *conf.Criteria, fault func(ke
 		}
 	}
 }
+
+func aboutGroups(c exclusions.Criterion) bool { return c.Kind == exclusions.Groups }
 
 const noDirectory = "there is no [[directory]] that knows groups"
 
