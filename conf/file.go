@@ -57,6 +57,24 @@ func Parse(name string, text []byte, checks ...Check) (*Config, error) {
 	return config, nil
 }
 
+// DataDir reads nothing but data_dir of the file at path, for commands to a server
+// that runs although there are faults in the file by now. It returns false when
+// the file is not TOML, or data_dir no text.
+func DataDir(path string) (string, bool) {
+	config := Defaults()
+	var file struct {
+		DataDir *string `toml:"data_dir"`
+	}
+	if _, err := toml.DecodeFile(path, &file); err != nil {
+		return "", false
+	}
+	if file.DataDir != nil {
+		config.DataDir = *file.DataDir
+	}
+	config.resolve(filepath.Dir(path))
+	return config.DataDir, config.DataDir != ""
+}
+
 // KeyFile returns the path of the key that seals seeds and PINs. It is
 // store.key_file if that is set; else the systemd credential countersign.key
 // if there is one in credentialsDir, which is what $CREDENTIALS_DIRECTORY says

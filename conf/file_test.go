@@ -168,3 +168,22 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestDataDir(t *testing.T) {
+	folder := t.TempDir()
+	for text, want := range map[string]string{
+		"nonsense = 1\ndata_dir = \"data\"": filepath.Join(folder, "data"),
+		"nonsense = 1":                      Defaults().DataDir,
+		"data_dir = 1":                      "",
+		"data_dir = \"\"":                   "",
+		"no TOML":                           "",
+	} {
+		path := filepath.Join(folder, "c.toml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := DataDir(path); got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %t; want %q", text, got, ok, want)
+		}
+	}
+}

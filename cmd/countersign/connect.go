@@ -32,17 +32,39 @@ func adminDialer(cfg *conf.Config) func(context.Context) (net.Conn, error) {
 
 // connected is a command's run function with a connection to the API.
 func (a *app) connected(run func(ctx context.Context, c *console.Client, cfg *conf.Config) error) error {
+	ctx := context.Background()
 	cfg, err := a.load()
 	if err != nil {
-		return err
+		return a.connectedAllTheSame(ctx, err, run)
 	}
-	ctx := context.Background()
 	client, closing, err := a.connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	client.OnProgress = a.showProgress
 	return errors.Join(run(ctx, client, cfg), closing())
+}
+
+// connectedAllTheSame is connected when the configuration has faults: a server that
+// runs goes on with the one it has, and can be told to take a rule away or to
+// disable a user all the same.
+func (a *app) connectedAllTheSame(ctx context.Context, faults error, run func(context.Context, *console.Client, *conf.Config) error) error {
+	dir, ok := conf.DataDir(a.config)
+	if !ok {
+		return faults
+	}
+	cfg := &conf.Config{DataDir: dir}
+	dial := adminDialer(cfg)
+	conn, err := dial(ctx)
+	if err != nil {
+		return faults
+	}
+	_ = conn.Close()
+	fmt.Fprintf(a.err, "countersign: warning: the running server goes on with its configuration of before, because the file has faults:\n%v\n", faults)
+	client := console.NewClient(dial)
+	defer client.Close()
+	client.OnProgress = a.showProgress
+	return run(ctx, client, cfg)
 }
 
 // connect finds the running server by its socket; when there is none it opens

@@ -229,6 +229,28 @@ attributes = { Class = "staff" }
 	}
 }
 
+// A rule can be taken away from a running server whatever is wrong with the file.
+func TestRemoveWithFaultsInTheFile(t *testing.T) {
+	in := installRules(t, "")
+	in.start()
+	in.run("", "exclude", "add", "night", "--reason", "r", "--no-expiry", "--user", "eve")
+	in.demand("Access-Accept", `User-Name = "eve"`, `User-Password = "x"`)
+	in.rewrite("nonsense = 1\n", "")
+	out, status := in.try("", "exclude", "remove", "night")
+	if status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	contains(t, out, "nonsense", "warning", "goes on")
+	in.demand("Access-Reject", `User-Name = "eve"`, `User-Password = "x"`)
+	if _, status := in.try("", "key", "rotate"); status != 1 {
+		t.Errorf("key rotate: exit status %d", status)
+	}
+	in.stop()
+	if _, status := in.try("", "exclude", "list"); status != 1 {
+		t.Errorf("without a server: exit status %d", status)
+	}
+}
+
 // What an excluded login gets has no default.
 func TestExcludedMustBeSaid(t *testing.T) {
 	in := install(t, printers)

@@ -87,6 +87,9 @@ func (a *app) keyCommand() *cobra.Command {
 	rotate := &cobra.Command{
 		Use: "rotate", Short: "Make new keys and seal every seed and PIN anew, while the server runs or not", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if _, err := a.load(); err != nil { // or it could not say where the keys are
+				return err
+			}
 			return a.connected(func(ctx context.Context, client *console.Client, cfg *conf.Config) error {
 				if err := client.RotateKeys(ctx); err != nil {
 					return err
