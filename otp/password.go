@@ -43,7 +43,8 @@ type question struct {
 // before, as VPN clients that reconnect by themselves send it; Throttled when the
 // user had as many wrong ones as Policy.MaxWrongPasswords within
 // Policy.WrongPasswordTime, from wherever; Undecided, to which no answer may be
-// given, when the directory has just left this very password without one, or several in a row, or ctx is done.
+// given, when the directory has just left this very password without one, or
+// several in a row, or ctx is done.
 func (v *Verifier) AskDirectory(ctx context.Context, a *Attempt) (instead Verdict, ask bool) {
 	for {
 		instead, ask, others := v.tryToAsk(a)

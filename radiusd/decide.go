@@ -43,7 +43,7 @@ func (r *request) concernsUser() bool {
 	switch r.attempt.Preset {
 	case otp.Undecided:
 		return true
-	case otp.NoCredentials:
+	case otp.NoCredentials, otp.Unreadable:
 		return !r.packet.EAPMessage && r.trace.Pass == exclusions.PassAccept && !r.rules.excludeNobody()
 	}
 	return false
@@ -169,6 +169,7 @@ func (r *request) exclude(rule int) {
 		r.attempt.Preset = verdict
 	} else {
 		r.attempt.OrPassword = true
+		r.attempt.Doubtful = r.trace.Source == exclusions.Unavailable
 	}
 }
 

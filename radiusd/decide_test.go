@@ -25,13 +25,14 @@ func TestARuleThatAccepts(t *testing.T) {
 	b.wantVerdict(bare(6, "alice"), otp.Excluded)
 	b.wantVerdict(pap(7, "nobody", "x"), otp.Excluded) // the gateway knows them
 	b.wantVerdict(pap(8, " alice", "x"), otp.BadUserName)
-	b.wantVerdict(pap(9, "alice", "\x01"), otp.Unreadable)
+	b.wantVerdict(pap(9, "alice", "p\xe4ssword"), otp.Excluded) // in another charset: nobody looks at it
+	b.wantVerdict(pap(20, "alice", "p\xe4ssword").station("203.0.113.1"), otp.Unreadable)
 	eap := order{code: packet.AccessRequest, identifier: 10, serial: 10, placement: packet.First}.
 		adding(packet.UserName, "alice").adding(packet.CallingStationID, "198.51.100.7").adding(packet.EAPMessage, "\x02")
 	b.wantVerdict(eap, otp.NoCredentials)
 	b.store.accounts["alice"].Disabled = true
 	b.wantVerdict(pap(11, "alice", "x"), otp.UserDisabled)
-	b.wantLog(8, "rule=office") // also those that were refused
+	b.wantLog(9, "rule=office") // also those that were refused
 
 	elsewhere := func(serial uint64, passcode string) order {
 		return pap(serial, "bob", passcode).station("203.0.113.1")
@@ -70,10 +71,10 @@ func TestTheUserOfAName(t *testing.T) {
 		b.wantVerdict(pap(3, "stranger", passcodeAt(0)), otp.Accepted)        // in no directory, but here
 		people.people["alice"].Disabled = true
 		b.wantVerdict(pap(4, "alice", passcodeAt(2)), otp.DirectoryDisabled)
-		b.wantVerdict(pap(5, "alice", "\x01"), otp.Unreadable)
+		b.wantVerdict(pap(5, "eve", "\x01"), otp.Unreadable)
 		b.wantVerdict(pap(6, " alice", "x"), otp.BadUserName)
 		b.wantVerdict(bare(7, "eve"), otp.NoCredentials)
-		if want := 5; !warm && people.finds != want || warm && people.finds != 0 {
+		if want := 6; !warm && people.finds != want || warm && people.finds != 0 {
 			t.Errorf("warm %t: %d names found", warm, people.finds)
 		}
 		b.wantBinds(people, 0)
@@ -251,9 +252,9 @@ func TestTheTraceOfALogin(t *testing.T) {
 	}
 
 	// Of who is refused at once as well.
-	b.wantVerdict(pap(2, "alice", "\x01"), otp.Unreadable)
-	if got := last(); string(got.User) != "alice" || got.Rule != "" || got.ClientIPFrom != exclusions.CallingStationID || got.Source != exclusions.NotAsked {
-		t.Errorf("trace of an unreadable passcode: %v", got)
+	b.wantVerdict(pap(2, " alice", "x"), otp.BadUserName)
+	if got := last(); string(got.Typed) != " alice" || got.Rule != "" || got.ClientIPFrom != exclusions.CallingStationID || got.Source != exclusions.NotAsked {
+		t.Errorf("trace of a bad user name: %v", got)
 	}
 	people.source = exclusions.Unavailable
 	b.wantSilence(pap(3, "bob", "x").station(""), "directory_unavailable")

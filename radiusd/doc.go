@@ -138,7 +138,8 @@
 //     EAP-Failure in it, because we speak no EAP.
 //   - RFC 2865 section 5.2 lets a passcode be any octets; one that is not readable
 //     text is refused without counting against the user, because it most likely
-//     was decrypted with another shared secret.
+//     was decrypted with another shared secret; unless a rule excludes the login
+//     and nobody looks at it.
 //   - RFC 2865 section 5.24: a State that is not ours, not any more, or not this
 //     user's is ignored, and the request judged as if it had none.
 //   - RFC 2865 section 4.1 asks for a password or a State; a NAS that has looked

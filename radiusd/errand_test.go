@@ -66,6 +66,9 @@ func TestVerdictsOfTheDirectory(t *testing.T) {
 	people.source, people.down = exclusions.Unavailable, true
 	b.wantSilence(pap(11, "mallory", "secret of mallory"), "directory_unavailable")
 	b.wantBinds(people, 7)
+	b.wantSilence(pap(12, "mallory", testPIN+"000000"), "directory_unavailable") // whoever that is
+	b.wantVerdict(pap(13, "mallory", passcodeAt(0)), otp.Accepted)
+	b.wantBinds(people, 7)
 }
 
 // TestTheDirectoryLocksNobodyOut: what VPN clients send again and again goes to
