@@ -28,9 +28,36 @@ type Token struct {
 	Digits    uint8  // 6 to 10
 	Period    uint32 // seconds a code lives, clock tokens only
 	T0        int64  // Unix time of step 0, clock tokens only (RFC 6238 section 4.1)
-	Disabled  bool
-	Seed      oath.Seed
-	State     State
+	Codes     uint16 // how many codes there are, of a CodeList only
+	// ValidFrom and ValidUntil bound the time in which codes are accepted, in Unix
+	// seconds; the end is not part of it. 0 is no bound.
+	ValidFrom, ValidUntil int64
+	Disabled              bool
+	Seed                  oath.Seed
+	State                 State
+}
+
+// Valid reports whether an instant is within the token's time.
+func (t *Token) Valid(at time.Time) bool {
+	unix := at.Unix()
+	return (t.ValidFrom == 0 || unix >= t.ValidFrom) && !t.over(unix)
+}
+
+// over reports whether the token's time has ended.
+func (t *Token) over(unix int64) bool { return t.ValidUntil != 0 && unix >= t.ValidUntil }
+
+// usable reports whether the token's codes may be accepted at all.
+func (t *Token) usable(at time.Time) bool { return !t.Disabled && t.Valid(at) }
+
+// holds reports whether the user has a token. A list of codes whose time is over
+// is none.
+func (a *Account) holds(at time.Time) bool {
+	for i := range a.Tokens {
+		if t := &a.Tokens[i]; t.Type != CodeList || !t.over(at.Unix()) {
+			return true
+		}
+	}
+	return false
 }
 
 // State is what changes about a token when it is used.

@@ -14,6 +14,7 @@
 //	look-ahead     how many unused counters an event token may have skipped
 //	resync         finding a token's place again by two consecutive codes
 //	lock-out       a token that refuses for a time after too many wrong codes
+//	list of codes  codes given to the user all at once: recovery codes, codes for a day
 //	NAS            the gateway that asks
 //	station        the machine the user sits at (Calling-Station-Id)
 //	attempt        one passcode shown once
@@ -32,7 +33,8 @@
 //
 // Decide goes like this:
 //
-//  1. No such user, a disabled user, no token that may be used: refused.
+//  1. No such user, a disabled user, no token that may be used, because it is
+//     disabled or this is not its time: refused.
 //  2. A user and source (NAS and station) that had too many wrong PINs waits:
 //     refused without a look at the passcode. Nobody else waits with them. Of a
 //     NAS that tells no station everybody is one source; there the passcode is
@@ -40,7 +42,8 @@
 //  3. For each token the passcode is split from the right by the token's
 //     digits. What stands before the code is compared with the PIN; the code
 //     is searched in the token's window: around its drift and around the
-//     server's clock for a clock token, ahead of its counter for an event token.
+//     server's clock for a clock token, ahead of its counter for an event token,
+//     among those not used of a list.
 //  4. Right PIN, right unused code: accepted. The factor and all before it are
 //     burned, the drift is noted, the failures of all the user's tokens are
 //     forgotten.
@@ -76,6 +79,9 @@
 // (wrong_passcode) and count as in step 2, never towards a lock: who knows the
 // PIN can guess at codes from many stations. PAP is the better choice. Resync
 // does not look there either, for each candidate costs many hashes.
+//
+// A new token is nobody's until VerifyFirst has seen that it shows the right code.
+// That is no attempt: who has the token becomes its holder, and then logs in.
 //
 // A verdict is not an error. An error means that nothing could be decided, and
 // then the NAS gets no answer at all.

@@ -116,11 +116,15 @@ const (
 	// MobilePASS is SafeNet's event token: HOTP with SHA-256 and 6 digits, the
 	// seed derived from an activation code.
 	MobilePASS
+	// CodeList is a list of codes that were given to the user all at once: recovery
+	// codes on paper, or codes from the helpdesk. They are those of the factors 0 to
+	// Token.Codes-1 of an event token; using one voids those above it on the list.
+	CodeList
 )
 
-var tokenTypes = [...]string{"totp", "hotp", "mobilepass"}
+var tokenTypes = [...]string{"totp", "hotp", "mobilepass", "code-list"}
 
-// String is the type's word: totp, hotp or mobilepass.
+// String is the type's word: totp, hotp, mobilepass or code-list.
 func (t TokenType) String() string {
 	if int(t) < len(tokenTypes) {
 		return tokenTypes[t]
@@ -152,11 +156,12 @@ const (
 	MSCHAP
 	MSCHAPv2
 	NoMethod
+	Web
 )
 
-var methods = [...]string{"pap", "chap", "mschap", "mschapv2", "none"}
+var methods = [...]string{"pap", "chap", "mschap", "mschapv2", "none", "web"}
 
-// String is the method's word: pap, chap, mschap, mschapv2 or none.
+// String is the method's word: pap, chap, mschap, mschapv2, none or web.
 func (m Method) String() string {
 	if int(m) < len(methods) {
 		return methods[m]

@@ -65,6 +65,9 @@ func (f *finder) search(p prover, far bool) (uint64, match) {
 }
 
 func (f *finder) searchEvent(p prover, far bool) (uint64, match) {
+	if f.token.Type == CodeList {
+		return f.searchList(p)
+	}
 	ahead := uint64(f.policy.LookAhead)
 	reach := ahead
 	if far {
@@ -81,6 +84,17 @@ func (f *finder) searchEvent(p prover, far bool) (uint64, match) {
 	return 0, noMatch
 }
 
+// searchList looks at the codes of a list that are not used. There is no resync:
+// the user reads them off.
+func (f *finder) searchList(p prover) (uint64, match) {
+	for factor := f.token.State.Counter; factor < uint64(f.token.Codes); factor++ {
+		if f.at(factor, p) {
+			return factor, freshMatch
+		}
+	}
+	return 0, noMatch
+}
+
 // searchClock looks first where a login may be: around the token's own clock,
 // as its drift says, and around the server's, because a drift that was learned
 // from a code typed late must not shut out one typed at once. Then, when far is
@@ -91,7 +105,7 @@ func (f *finder) searchClock(p prover, far bool) (uint64, match) {
 	for _, sought := range [...]match{freshMatch, farMatch, usedMatch} {
 		if sought == farMatch {
 			if far {
-				if step, ok := f.around(p, 0, max(int64(f.policy.ResyncSteps), abs(drift)), sought); ok {
+				if step, ok := f.around(p, 0, f.reach(), sought); ok {
 					return step, sought
 				}
 			}
@@ -106,6 +120,22 @@ func (f *finder) searchClock(p prover, far bool) (uint64, match) {
 		}
 	}
 	return 0, noMatch
+}
+
+// maxReach is how many steps resync looks for a drift at most, before and behind: a
+// day of the usual period. All of them are computed for a wrong code.
+const maxReach = 24 * 60 * 60 / oath.DefaultPeriod
+
+// reach is how many steps from the server's clock resync looks.
+func (f *finder) reach() int64 {
+	return max(int64(f.policy.ResyncSteps), min(abs(int64(f.token.State.Drift)), maxReach))
+}
+
+// Astray reports whether the drift of a clock token is beyond all that a clock can
+// go wrong or a login can learn: more than a day, and than maxReach steps.
+func (t *Token) Astray() bool {
+	day := int64(24 * 60 * 60 / max(t.Period, 1))
+	return t.Type.Clock() && abs(int64(t.State.Drift)) > max(day, maxReach)
 }
 
 // around looks at the steps within reach of an offset from the server's clock

@@ -71,6 +71,9 @@ type Passcode struct{ secret }
 // decided.
 func NewPasscode(b []byte) Passcode { return Passcode{newSecret(b)} }
 
+// Bytes are the characters of the passcode. Never print them.
+func (p Passcode) Bytes() []byte { return p.bytes() }
+
 // Readable reports whether the passcode is printable text of at most
 // MaxPasscode bytes. One that is not was most likely decrypted with the wrong
 // shared secret.

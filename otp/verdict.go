@@ -61,6 +61,18 @@ const (
 	// TokenCreated: the user held no token, the password was right, and now there
 	// is a token, which has to be handed over first.
 	TokenCreated
+	// TokenExpired: the user's tokens are before or after the time in which they
+	// are valid.
+	TokenExpired
+	// Enrolling: the user is on the way to a token, and was asked for the next
+	// thing that takes.
+	Enrolling
+	// Invited: the user held no token, the password was right, and the way to a
+	// token is open: by the mail that was sent.
+	Invited
+	// EnrolmentRefused: the way to a token ended here: it took too long, there was
+	// nowhere to send the mail to, or too much was wrong.
+	EnrolmentRefused
 	verdictCount
 )
 
@@ -69,6 +81,7 @@ var verdicts = [verdictCount]string{
 	"wrong_passcode", "replayed", "next_code", "locked", "throttled", "no_credentials", "unreadable", "bad_user_name",
 	"excluded", "needs_pap", "wrong_password", "password_expired", "directory_disabled", "directory_locked",
 	"directory_refused", "token_created",
+	"token_expired", "enrolling", "invited", "enrolment_refused",
 }
 
 // Accepts reports whether the login is let in.

@@ -136,7 +136,7 @@ func (s *scratch) decide(misses *misses) {
 func (s *scratch) withoutToken() bool {
 	a, d := s.attempt, &s.attempt.Decision
 	switch {
-	case s.account.Disabled || len(s.account.Tokens) > 0 || a.Doubtful || a.Stranger && !s.account.Exists:
+	case s.account.Disabled || s.account.holds(a.At) || a.Doubtful || a.Stranger && !s.account.Exists:
 		return false
 	case a.WithoutToken != Undecided:
 		d.Verdict = a.WithoutToken
@@ -206,14 +206,17 @@ func (s *scratch) unfit() Verdict {
 		return UnknownUser
 	case account.Disabled:
 		return UserDisabled
-	default:
-		for i := range account.Tokens {
-			if !account.Tokens[i].Disabled {
-				return Undecided
-			}
-		}
-		return NoToken
 	}
+	verdict := NoToken
+	for i := range s.account.Tokens {
+		switch t := &s.account.Tokens[i]; {
+		case t.usable(s.attempt.At):
+			return Undecided
+		case !t.Disabled:
+			verdict = TokenExpired
+		}
+	}
+	return verdict
 }
 
 // tryTokens tries the passcode on each token and returns the best match under
@@ -223,7 +226,7 @@ func (s *scratch) tryTokens() *try {
 	for i := range s.account.Tokens {
 		t := &s.tries[i]
 		*t = try{}
-		if s.account.Tokens[i].Disabled {
+		if !s.account.Tokens[i].usable(s.attempt.At) {
 			continue
 		}
 		t.finder = newFinder(&s.gen, &s.account.Tokens[i], s.policy, s.attempt.At)

@@ -32,6 +32,10 @@ var outcomes = map[otp.Verdict]string{
 	otp.DirectoryLocked:   "refused: the account is locked in the directory",
 	otp.DirectoryRefused:  "refused: the directory does not allow this login",
 	otp.TokenCreated:      "refused: a token was created just now and has to be handed over first",
+	otp.TokenExpired:      "refused: the time in which the user's tokens are valid was over, or had not begun",
+	otp.Enrolling:         "asked for more: the user was on the way to a token",
+	otp.Invited:           "refused: the user had no token yet; the mail that was sent tells how to get one",
+	otp.EnrolmentRefused:  "refused: the way to a token ended there, and the log says why: no mail address was known, the user was in none of the groups of [enrol], there were too many mails or wrong answers, it took too long, or the user could not be invited (a disabled one, say)",
 }
 
 // prediction is the decision about a login that did not happen.
@@ -78,6 +82,8 @@ func (k *Case) recollection(x *Explanation, e *Event) string {
 		return settled[verdict]
 	case k.Source == exclusions.Unavailable && verdict != otp.Accepted:
 		return doubtful
+	case enrolment(verdict):
+		return fmt.Sprintf("no login, but the way to a token: %s held none", x.User)
 	case k.Mode == exclusions.Mandatory:
 		return k.needed(x, "mode mandatory wants one of every user")
 	case withoutToken(verdict):
@@ -92,6 +98,11 @@ func (k *Case) recollection(x *Explanation, e *Event) string {
 // be decided about.
 func undecidable(v otp.Verdict) bool {
 	return v == otp.NoCredentials || v == otp.Unreadable || v == otp.BadUserName
+}
+
+// enrolment reports whether a verdict is about a user who is led to a token.
+func enrolment(v otp.Verdict) bool {
+	return v == otp.Enrolling || v == otp.Invited || v == otp.EnrolmentRefused
 }
 
 // withoutToken reports whether a verdict is only given about a user who holds no
@@ -146,7 +157,7 @@ func lacking(x *Explanation) string {
 	switch {
 	case !x.Known:
 		return fmt.Sprintf("; but there is no user %s here", x.User)
-	case x.Tokens == x.TokensDisabled:
+	case x.Tokens == x.TokensDisabled+x.TokensExpired:
 		return fmt.Sprintf("; but %s holds %s", x.User, x.holds())
 	}
 	return ""
@@ -159,14 +170,23 @@ func (x *Explanation) holds() string {
 		return "no token"
 	case x.Tokens == 1 && x.TokensDisabled == 1:
 		return "a token that is disabled"
+	case x.Tokens == 1 && x.TokensExpired == 1:
+		return "a token that is not valid now"
 	case x.Tokens == 1:
 		return "a token"
-	case x.Tokens == x.TokensDisabled:
-		return fmt.Sprintf("%d tokens, all disabled", x.Tokens)
-	case x.TokensDisabled > 0:
-		return fmt.Sprintf("%d tokens, %d of them disabled", x.Tokens, x.TokensDisabled)
 	}
-	return fmt.Sprintf("%d tokens", x.Tokens)
+	return fmt.Sprintf("%d tokens", x.Tokens) + x.some(x.TokensDisabled, "disabled") + x.some(x.TokensExpired, "not valid now")
+}
+
+// some says that so many of the tokens are something.
+func (x *Explanation) some(n int, what string) string {
+	switch n {
+	case 0:
+		return ""
+	case x.Tokens:
+		return ", all " + what
+	}
+	return fmt.Sprintf(", %d of them %s", n, what)
 }
 
 // told is the rule with what met it.

@@ -29,11 +29,12 @@ type situation struct {
 	disabled         bool
 	tokens           int
 	tokensDisabled   int
+	tokensExpired    int
 }
 
 func (s situation) build() (*Case, *Explanation) {
 	k := &Case{Trace: exclusions.Trace{Mode: s.mode, Pass: s.pass, Source: s.source}, DirectoryDisabled: s.directoryRefuses}
-	x := &Explanation{User: "alice", Known: !s.stranger, Disabled: s.disabled, Tokens: s.tokens, TokensDisabled: s.tokensDisabled}
+	x := &Explanation{User: "alice", Known: !s.stranger, Disabled: s.disabled, Tokens: s.tokens, TokensDisabled: s.tokensDisabled, TokensExpired: s.tokensExpired}
 	if s.rule || s.rules {
 		x.Rules = []RuleStanding{{Name: "printers", Source: FromFile, Text: "client MAC is in it"}}
 	}
@@ -63,6 +64,9 @@ func TestPredictions(t *testing.T) {
 		{situation{mode: exclusions.TokenHolders, pass: accept, tokens: 1}, `eToken needed: there are no rules, and alice holds a token`},
 		{situation{mode: exclusions.TokenHolders, pass: accept, tokens: 1, tokensDisabled: 1}, `alice holds a token that is disabled`},
 		{situation{mode: exclusions.TokenHolders, pass: accept, tokens: 3, tokensDisabled: 1}, `alice holds 3 tokens, 1 of them disabled`},
+		{situation{tokens: 1, tokensExpired: 1}, `; but alice holds a token that is not valid now`},
+		{situation{tokens: 3, tokensDisabled: 1, tokensExpired: 2}, `; but alice holds 3 tokens, 1 of them disabled, 2 of them not valid now`},
+		{situation{tokens: 2, tokensExpired: 2}, `; but alice holds 2 tokens, all not valid now`},
 		{situation{mode: exclusions.TokenHolders, pass: accept, stranger: true}, `no eToken needed: alice holds no token, and the mode is token-holders`},
 		{situation{mode: exclusions.TokenHolders, pass: password}, `the directory password will do instead of an eToken: alice holds no token`},
 		{situation{mode: exclusions.CreateToken}, `no login, but a token for the right directory password: alice holds none, and the mode is create-token`},
@@ -98,6 +102,10 @@ func TestRecollections(t *testing.T) {
 		{holders, otp.UnknownUser, "eToken needed: no rule is met, and there was no user alice"},
 		{holders, otp.Excluded, "no eToken needed: alice held no token, and the mode was token-holders"},
 		{situation{mode: exclusions.CreateToken, tokens: 1}, otp.TokenCreated, "alice held none"},
+		{situation{mode: exclusions.CreateToken}, otp.Enrolling, "no login, but the way to a token: alice held none"},
+		{situation{}, otp.Invited, "the way to a token"},
+		{holders, otp.EnrolmentRefused, "the way to a token"},
+		{situation{}, otp.TokenExpired, "eToken needed"},
 	} {
 		k, x := test.is.build()
 		e := &Event{Login: Login{Decision: otp.Decision{Verdict: test.verdict}}}

@@ -1,12 +1,14 @@
 // Package tms holds every administrative act on users, tokens and rules of
 // exclusion: add, set, remove, assign, enable, disable, unlock, resync, import,
-// hand over, explain. The name is that of the product it replaces, SafeNet's Token
-// Management System.
+// export, hand over, explain, invite, activate, lose, revoke. The name is that of
+// the product it replaces, SafeNet's Token Management System.
 //
 // All acts are methods of Service, and each goes through one gate first: gate
-// checks that the Caller may do this and makes the audit record, an Act. The
-// Act then travels with the change into the Store, which writes both in one
-// transaction, so that there is no change without its record.
+// checks that the Caller may do this and makes the audit record, an Act. An
+// administrator may do everything; a user may do some acts, on what is theirs, and
+// whatever is not theirs they do not find, as if it were not there. The Act then
+// travels with the change into the Store, which writes both in one transaction, so
+// that there is no change without its record.
 //
 // An act changes a user or a token by a function that the Store calls with the
 // present record while no login can touch it. So an act always starts from the
@@ -26,9 +28,26 @@
 // has seen. HandOverToken gives it, or any other that was never used, the seed
 // that its user is about to get.
 //
+// Better is an Invitation: a token that is nobody's until its first code was
+// right. It is opened by a Link, once, or an ActivationKey, of which the store can
+// find the hashes alone, and it ends by itself. All that belongs to a user changes
+// in one transaction (Holder), together with the mails that tell of it; they wait
+// in the store, and who sends them makes their text then. So a step that is done
+// twice, by two nodes at once or again after a crash, is done once.
+//
+// A token that was lost or revoked stays its user's, disabled, until another takes its
+// place (Token.Lost): a user without any is one whom some gateways let in by their
+// password alone. Who has a new token and not the PIN may guess at it as often as at a
+// login (Invitation.Failures).
+//
+// A user without the token at hand logs in with a list of codes (Codes): one
+// without an end has recovery codes, one with an end temporary codes of the
+// helpdesk. A user has one list of each kind at most.
+//
 // Errors that callers branch on are sentinels: ErrNotFound, ErrExists,
 // ErrForbidden, ErrInvalid. Everything else means that the store failed.
 //
 // Seeds and PINs go in and never come out: the views that listings give have
-// none.
+// none. Only what was made for a user to see is given out, once: the link and key
+// of a new invitation, the seed of an open one, the codes of a new list.
 package tms

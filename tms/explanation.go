@@ -89,6 +89,7 @@ type Explanation struct {
 	Disabled       bool `json:"disabled"`
 	Tokens         int  `json:"tokens"`
 	TokensDisabled int  `json:"tokens_disabled"` // so many of them
+	TokensExpired  int  `json:"tokens_expired"`  // not disabled, but before or after the time in which they are valid
 
 	Decision string        `json:"decision"`       // whether a code is needed and why, in a sentence
 	Rule     *RuleStanding `json:"rule,omitempty"` // the rule that decides
@@ -234,14 +235,23 @@ func (s *Service) addAccount(ctx context.Context, x *Explanation) error {
 		return nil // such a user there cannot be
 	}
 	if err := s.Store.Users(ctx, Filter{User: name}, func(u *User) error {
-		x.Known, x.Disabled, x.Tokens = true, u.Disabled, len(u.Tokens)
+		x.Known, x.Disabled = true, u.Disabled
 		return nil
 	}); err != nil {
 		return err
 	}
+	at := s.Clock()
 	return s.Store.Tokens(ctx, Filter{User: name}, func(t *Token) error {
-		if t.Disabled {
+		valid := t.Valid(at)
+		if t.Type == otp.CodeList && !valid {
+			return nil // with a list that is over nobody holds a token
+		}
+		x.Tokens++
+		switch {
+		case t.Disabled:
 			x.TokensDisabled++
+		case !valid:
+			x.TokensExpired++
 		}
 		return nil
 	})

@@ -88,6 +88,28 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Tokens count as they are now; with a list of codes that is over nobody holds a
+// token.
+func TestExplainCountsTokens(t *testing.T) {
+	s, m := serving()
+	m.users["alice"] = User{Exists: true, Name: "alice"}
+	for serial, token := range map[otp.Serial]otp.Token{
+		"GOOD":     {ValidUntil: now.Unix() + 1},
+		"OVER":     {ValidUntil: now.Unix()},
+		"LATER":    {ValidFrom: now.Unix() + 1},
+		"DISABLED": {ValidUntil: now.Unix(), Disabled: true},
+		"LIST":     {Type: otp.CodeList, Codes: 1, ValidUntil: now.Unix() + 1},
+		"OLD LIST": {Type: otp.CodeList, Codes: 1, ValidUntil: now.Unix()},
+	} {
+		m.token[serial] = Token{Exists: true, Token: token, User: "alice"}
+	}
+	s.Explainer = &oracle{k: compiled(t)}
+	x, err := s.Explain(ctx, root, ExplainRequest{User: "alice", NAS: "ras"})
+	if err != nil || !x.Known || x.Tokens != 5 || x.TokensDisabled != 1 || x.TokensExpired != 2 {
+		t.Errorf("%+v, %v", x, err)
+	}
+}
+
 func TestExplainRefuses(t *testing.T) {
 	s, _ := serving()
 	_, err := s.Explain(ctx, root, ExplainRequest{User: "alice"})

@@ -97,6 +97,7 @@ func (in *importer) parse() (User, Token, error) {
 	if err != nil {
 		return User{}, Token{}, invalid("%w", err)
 	}
+	name = in.canonical(name)
 	user := User{Exists: true, Name: name, Created: in.act.At}
 	if pin := in.field("pin"); pin != "" {
 		if user.PIN, err = otp.ParsePIN(pin, in.MinPINLength()); err != nil {

@@ -15,19 +15,25 @@ import (
 	"countersign/otp"
 )
 
-// memory is a Store of what tests need, in memory.
+// memory is a Store of what tests need, in memory, and an EnrolmentStore.
 type memory struct {
-	Store // the rest
-	mu    sync.Mutex
-	users map[otp.UserName]User // their Tokens are not kept here
-	token map[otp.Serial]Token
-	rules []Rule // those of the configuration first
-	event map[otp.EventID]Event
-	acts  []Act
+	Store  // the rest
+	mu     sync.Mutex
+	users  map[otp.UserName]User // their Tokens are not kept here
+	token  map[otp.Serial]Token
+	rules  []Rule // those of the configuration first
+	event  map[otp.EventID]Event
+	acts   []Act
+	invite map[otp.UserName]Invitation
+	mails  []Mail // those that wait
+	broken error  // what ChangeHolder fails with, after the change
 }
 
 func newMemory() *memory {
-	return &memory{users: map[otp.UserName]User{}, token: map[otp.Serial]Token{}, event: map[otp.EventID]Event{}}
+	return &memory{
+		users: map[otp.UserName]User{}, token: map[otp.Serial]Token{}, event: map[otp.EventID]Event{},
+		invite: map[otp.UserName]Invitation{},
+	}
 }
 
 // holding is the user with the tokens.
@@ -78,16 +84,19 @@ func (m *memory) ChangeToken(_ context.Context, serial otp.Serial, act Act, chan
 }
 
 func (m *memory) Users(_ context.Context, f Filter, each func(*User) error) error {
-	count := 0
+	m.mu.Lock()
+	var users []User
 	for _, name := range slices.Sorted(maps.Keys(m.users)) {
-		if f.User != "" && f.User != name {
-			continue
+		if f.User == "" || f.User == name {
+			users = append(users, m.holding(m.users[name]))
 		}
-		if count++; f.Limit > 0 && count > f.Limit {
+	}
+	m.mu.Unlock()
+	for i := range users {
+		if f.Limit > 0 && i == f.Limit {
 			return nil
 		}
-		u := m.holding(m.users[name])
-		if err := each(&u); err != nil {
+		if err := each(&users[i]); err != nil {
 			return err
 		}
 	}
@@ -95,8 +104,11 @@ func (m *memory) Users(_ context.Context, f Filter, each func(*User) error) erro
 }
 
 func (m *memory) Tokens(_ context.Context, f Filter, each func(*Token) error) error {
-	for _, serial := range slices.Sorted(maps.Keys(m.token)) {
-		t := m.token[serial]
+	m.mu.Lock()
+	tokens := maps.Clone(m.token)
+	m.mu.Unlock()
+	for _, serial := range slices.Sorted(maps.Keys(tokens)) {
+		t := tokens[serial]
 		if f.Serial != "" && f.Serial != serial || f.User != "" && f.User != t.User {
 			continue
 		}
@@ -167,7 +179,10 @@ func serving() (*Service, *memory) {
 	m := newMemory()
 	return NewService(Options{
 		Store: m, Clock: func() time.Time { return now }, Rand: &counting{}, Policy: otp.DefaultPolicy,
-		MinPINLength: func() int { return 4 },
+		MinPINLength: func() int { return 4 }, Enrolment: m,
+		EnrolmentPolicy: func() EnrolmentPolicy {
+			return EnrolmentPolicy{Valid: 72 * time.Hour, PIN: otp.PINPolicy{MinLength: 4}, RecoveryCodes: 10, TemporaryTime: 24 * time.Hour}
+		},
 	}), m
 }
 

@@ -16,14 +16,26 @@ type User struct {
 	Disabled bool
 	Created  time.Time
 	Tokens   []otp.Serial // the tokens assigned to the user; not changed through User
+	// Unentitled is since when the directory says that the user may have no enrolled
+	// tokens, zero while it does not. Only ChangeHolder knows it.
+	Unentitled time.Time
 }
 
 // Token is a token as an administrator sees it: the token and whose it is.
 type Token struct {
 	Exists bool // as in User
 	otp.Token
-	User    otp.UserName // "" while nobody has it
-	Created time.Time
+	User     otp.UserName // "" while nobody has it
+	Created  time.Time
+	Enrolled bool // it came of an invitation
+	Local    bool // of an invitation to a user in no directory; other enrolled tokens go with what the directory says
+	// Lost: reported lost, or revoked. It is disabled, and stays its user's only so that
+	// the user still holds a token, and no gateway lets them in without a code. It
+	// goes when the user's next token is activated.
+	Lost bool
+	// Revoked: it is Lost because its user was not entitled to it any more. It goes, too,
+	// when the user is entitled again.
+	Revoked bool
 }
 
 // Act is the audit record of one administrative act.
@@ -111,7 +123,7 @@ type Store interface {
 	// tokens stay, unassigned.
 	ChangeUser(ctx context.Context, name otp.UserName, act Act, change func(*User) error) error
 	// ChangeToken is ChangeUser for a token. When change assigns it to a user who
-	// does not exist the error wraps ErrNotFound, and ErrInvalid when the user has
+	// does not exist the error wraps ErrNotFound, and ErrTooMany when the user has
 	// otp.MaxTokens already; nothing is written then.
 	ChangeToken(ctx context.Context, serial otp.Serial, act Act, change func(*Token) error) error
 	// Import adds users with a token each, all in few transactions of many rows;
@@ -142,4 +154,6 @@ type Store interface {
 	Event(ctx context.Context, id otp.EventID) (Event, error)
 	// Events lists the journal, the newest first.
 	Events(ctx context.Context, f Filter, each func(*Event) error) error
+
+	TokenImporter
 }

@@ -19,10 +19,15 @@ var (
 	ErrInvalid   = errors.New("not possible")
 )
 
+// ErrTooMany says that a user has otp.MaxTokens already. It wraps ErrInvalid.
+var ErrTooMany = fmt.Errorf("%w: too many tokens", ErrInvalid)
+
 // Caller is who asks for an act.
 type Caller struct {
 	Name          string // as the audit record shows it: "root@cli"
-	Administrator bool   // may do everything; others may do nothing yet
+	Administrator bool   // may do everything
+	// User is a user who may look after what is theirs, at the self-service page.
+	User otp.UserName
 }
 
 // Options are what a Service works with.
@@ -31,11 +36,18 @@ type Options struct {
 	Keeper       Keeper
 	Clock        func() time.Time
 	Rand         io.Reader         // for serials and seeds; safe for concurrent use
-	Policy       func() otp.Policy // for resync
+	Policy       func() otp.Policy // for resync and first codes
 	MinPINLength func() int
 	Rulebook     Rulebook  // nobody is asked about rules when nil
 	Directory    Directory // the store has all users when nil
 	Explainer    Explainer // nothing can be explained when nil
+	// CanonicalUser is the name by which a user is kept, of what a folded name with a
+	// realm tells: EXAMPLE\alice and alice@example.com are alice. As it is, when nil.
+	CanonicalUser func(name string) string
+
+	// Enrolment keeps invitations and mails; nobody can be invited when it is nil.
+	Enrolment       EnrolmentStore
+	EnrolmentPolicy func() EnrolmentPolicy // there when Enrolment is
 }
 
 // Keeper looks after the store as a whole. Progress may be nil.
@@ -55,12 +67,102 @@ type Service struct{ Options }
 func NewService(o Options) *Service { return &Service{o} }
 
 // gate is the one way in: it refuses a caller who may not, and makes the audit
-// record of one who may.
+// record of one who may. Most acts are for administrators alone.
 func (s *Service) gate(c Caller, verb, object, detail string) (Act, error) {
 	if !c.Administrator {
-		return Act{}, fmt.Errorf("%s by %q: %w", verb, c.Name, ErrForbidden)
+		return Act{}, forbidden(c, verb)
 	}
-	return Act{At: s.Clock(), Actor: c.Name, Verb: verb, Object: object, Detail: detail}, nil
+	return newAct(s.Clock(), c, verb, object, detail), nil
+}
+
+// gateOwn is gate for an act that users may do too, on what is theirs. Of whatever
+// is somebody else's, or nobody's, they hear the same: it is not there.
+func (s *Service) gateOwn(c Caller, owner otp.UserName, verb, object, detail string) (Act, error) {
+	act, err := s.gateUser(c, verb, object, detail)
+	if err == nil && !c.owns(owner) {
+		err = notFound("user", owner)
+	}
+	return act, err
+}
+
+// gateUser is gateOwn for an act that has to find out first whose the object is: it
+// asks Caller.owns then.
+func (s *Service) gateUser(c Caller, verb, object, detail string) (Act, error) {
+	if !c.Administrator && c.User == "" {
+		return Act{}, forbidden(c, verb)
+	}
+	return newAct(s.Clock(), c, verb, object, detail), nil
+}
+
+// owns reports whether a caller who passed the gate may look after what is this
+// user's.
+func (c Caller) owns(user otp.UserName) bool {
+	return c.Administrator || c.User != "" && c.User == user
+}
+
+func newAct(at time.Time, c Caller, verb, object, detail string) Act {
+	return Act{At: at, Actor: c.Name, Verb: verb, Object: object, Detail: detail}
+}
+
+func forbidden(c Caller, verb string) error {
+	return fmt.Errorf("%s by %q: %w", verb, c.Name, ErrForbidden)
+}
+
+// notFound is an ErrNotFound about a thing, such as a user, of that name.
+func notFound[T ~string](thing string, name T) error {
+	return fmt.Errorf("%s %q: %w", thing, name, ErrNotFound)
+}
+
+// userName reads the name of a user, however it is written: as the store has it, as
+// the realm in it tells, or as the directory knows it.
+func (s *Service) userName(ctx context.Context, c Caller, text string) (otp.UserName, error) {
+	name, err := otp.ParseUserName(text)
+	if err != nil {
+		return "", invalid("%w", err)
+	}
+	if !c.Administrator && c.User == "" {
+		return name, nil // the gate will refuse, and nobody is asked for such a caller
+	}
+	canonical := s.canonical(name)
+	for _, kept := range []otp.UserName{name, canonical} {
+		if has, err := s.has(ctx, kept); has || err != nil {
+			return kept, err
+		}
+	}
+	if s.Directory == nil {
+		return canonical, nil
+	}
+	if identity, _ := s.Directory.Find(ctx, []byte(name)); identity.Directory != "" {
+		return otp.UserName(identity.Name), nil
+	}
+	return canonical, nil
+}
+
+// has reports whether the store has a user.
+func (s *Service) has(ctx context.Context, name otp.UserName) (has bool, err error) {
+	err = s.Store.Users(ctx, Filter{User: name}, func(*User) error {
+		has = true
+		return nil
+	})
+	return has, err
+}
+
+// canonical is the name by which a user is kept.
+func (s *Service) canonical(name otp.UserName) otp.UserName {
+	if s.CanonicalUser == nil || name == "" {
+		return name
+	}
+	return otp.UserName(s.CanonicalUser(string(name)))
+}
+
+// meant is a filter with the user's name as it is kept.
+func (s *Service) meant(ctx context.Context, c Caller, f Filter) (Filter, error) {
+	if f.User == "" {
+		return f, nil
+	}
+	var err error
+	f.User, err = s.userName(ctx, c, string(f.User))
+	return f, err
 }
 
 // invalid is an ErrInvalid with its reason.
@@ -96,6 +198,10 @@ func (s *Service) RotateKeys(ctx context.Context, c Caller, progress func(done, 
 // Events lists what happened, the newest first.
 func (s *Service) Events(ctx context.Context, c Caller, f Filter, each func(*Event) error) error {
 	if _, err := s.gate(c, "event.list", "", ""); err != nil {
+		return err
+	}
+	f, err := s.meant(ctx, c, f)
+	if err != nil {
 		return err
 	}
 	return s.Store.Events(ctx, f, each)

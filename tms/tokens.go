@@ -3,6 +3,7 @@ package tms
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -22,11 +23,16 @@ type TokenView struct {
 	Period      int          `json:"period,omitempty"` // seconds, clock tokens only
 	T0          int64        `json:"t0,omitempty"`     // Unix seconds, clock tokens only
 	Disabled    bool         `json:"disabled"`
+	Lost        bool         `json:"lost"` // reported lost, or revoked
 	LockedUntil *time.Time   `json:"locked_until,omitempty"`
 	Counter     uint64       `json:"counter"` // the lowest factor not used
 	Drift       int          `json:"drift"`   // steps
 	Failures    int          `json:"failures"`
 	MustResync  bool         `json:"must_resync"`
+	Codes       int          `json:"codes,omitempty"` // left on a list of codes
+	ValidFrom   *time.Time   `json:"valid_from,omitempty"`
+	ValidUntil  *time.Time   `json:"valid_until,omitempty"` // the end is not part of it
+	Enrolled    bool         `json:"enrolled"`              // it came of an invitation
 	Created     time.Time    `json:"created"`
 }
 
@@ -34,15 +40,28 @@ func (s *Service) viewToken(t *Token) TokenView {
 	v := TokenView{
 		Serial: t.Serial, User: t.User, Type: t.Type.String(), Algorithm: t.Algorithm.String(), Digits: int(t.Digits),
 		Disabled: t.Disabled, Counter: t.State.Counter, Drift: int(t.State.Drift), Failures: int(t.State.Failures),
-		MustResync: t.State.MustResync, Created: t.Created,
+		MustResync: t.State.MustResync, ValidFrom: instant(t.ValidFrom), ValidUntil: instant(t.ValidUntil),
+		Enrolled: t.Enrolled, Lost: t.Lost, Created: t.Created,
 	}
 	if t.Type.Clock() {
 		v.Period, v.T0 = int(t.Period), t.T0
+	}
+	if t.Type == otp.CodeList && t.State.Counter < uint64(t.Codes) {
+		v.Codes = int(uint64(t.Codes) - t.State.Counter)
 	}
 	if until := time.Unix(t.State.LockedUntil, 0); until.After(s.Clock()) {
 		v.LockedUntil = &until
 	}
 	return v
+}
+
+// instant is a bound of a token's time, nil when there is none.
+func instant(unix int64) *time.Time {
+	if unix == 0 {
+		return nil
+	}
+	at := time.Unix(unix, 0)
+	return &at
 }
 
 // NewToken is what AddToken needs. Zero values are the type's usual ones.
@@ -56,6 +75,10 @@ type NewToken struct {
 	T0        int64     `json:"t0"`      // Unix seconds
 	Counter   uint64    `json:"counter"` // the first counter not used
 	Seed      oath.Seed `json:"-"`
+	// ValidFrom and ValidUntil bound the time in which codes are accepted, to the
+	// second; the end is not part of it. Zero is no bound.
+	ValidFrom  time.Time `json:"valid_from,omitzero"`
+	ValidUntil time.Time `json:"valid_until,omitzero"`
 }
 
 // usualPeriod is how many seconds a code of nearly all clock tokens lives. Said
@@ -72,6 +95,9 @@ func (n *NewToken) Token() (otp.Token, error) {
 	}
 	typ, err := otp.ParseTokenType(orWord(n.Type, "totp"))
 	note(err)
+	if typ == otp.CodeList {
+		note(fmt.Errorf("token type %q: must be totp, hotp or mobilepass; lists of codes the server makes by itself", typ))
+	}
 	usual := "sha1"
 	if typ == otp.MobilePASS {
 		usual = "sha256"
@@ -86,6 +112,7 @@ func (n *NewToken) Token() (otp.Token, error) {
 		t.Period, t.T0 = uint32(orNumber(n.Period, usualPeriod)), n.T0
 	}
 	note(n.checkFigures(typ))
+	note(n.setTime(&t))
 	if n.Serial != "" {
 		t.Serial, err = otp.ParseSerial(n.Serial)
 		note(err)
@@ -118,6 +145,26 @@ func (n *NewToken) checkFigures(typ otp.TokenType) error {
 	return nil
 }
 
+// setTime sets the time in which the codes are accepted.
+func (n *NewToken) setTime(t *otp.Token) error {
+	if !n.ValidFrom.IsZero() {
+		t.ValidFrom = n.ValidFrom.Unix()
+	}
+	if !n.ValidUntil.IsZero() {
+		t.ValidUntil = n.ValidUntil.Unix()
+	}
+	switch {
+	case t.ValidFrom < 0:
+		return fmt.Errorf("valid from %s: must not be before 1970", date(n.ValidFrom))
+	case !n.ValidUntil.IsZero() && t.ValidUntil <= t.ValidFrom:
+		return fmt.Errorf("valid until %s: must be after it begins, and after 1970", date(n.ValidUntil))
+	}
+	return nil
+}
+
+// date is an instant as it is written (RFC 3339).
+func date(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
 // AddToken adds a token, and assigns it when a user is named.
 func (s *Service) AddToken(ctx context.Context, c Caller, n NewToken) (TokenView, error) {
 	token, err := n.Token()
@@ -128,6 +175,9 @@ func (s *Service) AddToken(ctx context.Context, c Caller, n NewToken) (TokenView
 		if token.Serial, err = newSerial(s.Rand); err != nil {
 			return TokenView{}, err
 		}
+	}
+	if n.User, err = s.holderName(ctx, c, n.User); err != nil {
+		return TokenView{}, err
 	}
 	act, err := s.gate(c, "token.add", string(token.Serial), assignment(n.User))
 	if err != nil {
@@ -145,7 +195,7 @@ func (s *Service) AddToken(ctx context.Context, c Caller, n NewToken) (TokenView
 		view = s.viewToken(t)
 		return nil
 	})
-	return view, err
+	return view, s.withDirectory(ctx, n.User, err)
 }
 
 // NewSeed makes up a seed, as long as the output of the token's hash function:
@@ -184,33 +234,76 @@ func assignment(user string) string {
 
 // assign gives a token to a user, or to nobody. That the user exists, and has
 // room for one more, is the store's to know: it refuses the change when not.
+//
+// Whose token was lost is its present user's matter: to anybody else it is a disabled
+// one.
 func assign(t *Token, user string) error {
-	if user == "" {
-		t.User = ""
-		return nil
+	name := otp.UserName("")
+	if user != "" {
+		var err error
+		if name, err = otp.ParseUserName(user); err != nil {
+			return invalid("%w", err)
+		}
 	}
-	name, err := otp.ParseUserName(user)
-	if err != nil {
-		return invalid("%w", err)
+	if t.User != name {
+		t.User, t.Lost, t.Revoked = name, false, false
 	}
-	t.User = name
 	return nil
+}
+
+// holderName is userName, of nobody too.
+func (s *Service) holderName(ctx context.Context, c Caller, user string) (string, error) {
+	if user == "" {
+		return "", nil
+	}
+	name, err := s.userName(ctx, c, user)
+	return string(name), err
 }
 
 // AssignToken gives a token to a user; an empty name takes it back.
 func (s *Service) AssignToken(ctx context.Context, c Caller, serial, user string) (TokenView, error) {
-	return s.changeToken(ctx, c, "token.assign", serial, assignment(user), func(t *Token) error {
+	user, err := s.holderName(ctx, c, user)
+	if err != nil {
+		return TokenView{}, err
+	}
+	there := false
+	view, err := s.changeToken(ctx, c, "token.assign", serial, assignment(user), func(t *Token) error {
+		there = true
 		return assign(t, user)
 	})
+	if there {
+		err = s.withDirectory(ctx, user, err)
+	}
+	return view, err
 }
 
-// EnableToken enables or disables a token.
+// withDirectory adds to the error that the store does not have a user what is to be
+// done when a directory has.
+func (s *Service) withDirectory(ctx context.Context, user string, err error) error {
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	name, bad := otp.ParseUserName(user)
+	if bad != nil {
+		return err
+	}
+	identity, _ := s.identity(ctx, name)
+	if identity == nil {
+		return err
+	}
+	return fmt.Errorf("%w here, only in the directory %q: add the user first, with `countersign user add %q`", err, identity.Directory, identity.Name)
+}
+
+// EnableToken enables or disables a token. One that was lost and is enabled is found.
 func (s *Service) EnableToken(ctx context.Context, c Caller, serial string, enable bool) (TokenView, error) {
 	verb := "token.disable"
 	if enable {
 		verb = "token.enable"
 	}
 	return s.changeToken(ctx, c, verb, serial, "", func(t *Token) error {
+		if enable && t.Lost {
+			return invalid("token %q was reported lost, or revoked: if it was found, take it into stock with `countersign token assign %s --nobody`, enable it and give it out anew", t.Serial, t.Serial)
+		}
 		t.Disabled = !enable
 		return nil
 	})
@@ -232,13 +325,26 @@ type TokenResync struct {
 	Rewind bool   `json:"rewind"` // as otp.Resync has it
 }
 
-// ResyncToken finds a token's place again by two consecutive codes.
+// ResyncToken finds a token's place again by two consecutive codes. Users may do it
+// with theirs, but not rewind it.
 func (s *Service) ResyncToken(ctx context.Context, c Caller, r TokenResync) (TokenView, error) {
-	detail := ""
-	if r.Rewind {
-		detail = "rewind"
+	serial, err := otp.ParseSerial(r.Serial)
+	if err != nil {
+		return TokenView{}, invalid("%w", err)
 	}
-	return s.changeToken(ctx, c, "token.resync", r.Serial, detail, func(t *Token) error {
+	act, err := s.gateUser(c, "token.resync", string(serial), "")
+	switch {
+	case err != nil:
+		return TokenView{}, err
+	case r.Rewind && !c.Administrator:
+		return TokenView{}, forbidden(c, "token.resync with rewind")
+	case r.Rewind:
+		act.Detail = "rewind"
+	}
+	return s.applyToToken(ctx, c, serial, act, func(t *Token) error {
+		if t.Type == otp.CodeList {
+			return invalid("%q is a list of codes, which cannot be out of step", serial)
+		}
 		if err := otp.Resync(&t.Token, r.First, r.Second, r.Rewind, s.Clock(), s.Policy()); err != nil {
 			return invalid("%w", err)
 		}
@@ -256,18 +362,28 @@ func (s *Service) RemoveToken(ctx context.Context, c Caller, serial string) erro
 }
 
 // Tokens lists tokens by serial; a Filter with a Serial shows that one or fails
-// with ErrNotFound.
+// with ErrNotFound. Users may list theirs, by a Filter with their name.
 func (s *Service) Tokens(ctx context.Context, c Caller, f Filter, each func(TokenView) error) error {
-	if _, err := s.gate(c, "token.list", string(f.Serial), ""); err != nil {
+	_, err := s.gate(c, "token.list", string(f.Serial), "")
+	if f.User != "" {
+		_, err = s.gateOwn(c, f.User, "token.list", string(f.Serial), "")
+	}
+	if err != nil {
+		return err
+	}
+	if f, err = s.meant(ctx, c, f); err != nil {
 		return err
 	}
 	found := false
-	err := s.Store.Tokens(ctx, f, func(t *Token) error {
+	err = s.Store.Tokens(ctx, f, func(t *Token) error {
+		if !c.owns(t.User) {
+			return nil
+		}
 		found = true
 		return each(s.viewToken(t))
 	})
 	if err == nil && !found && f.Serial != "" {
-		return fmt.Errorf("token %q: %w", f.Serial, ErrNotFound)
+		return notFound("token", f.Serial)
 	}
 	return err
 }
@@ -282,10 +398,15 @@ func (s *Service) changeToken(ctx context.Context, c Caller, verb, serial, detai
 	if err != nil {
 		return TokenView{}, err
 	}
+	return s.applyToToken(ctx, c, parsed, act, change)
+}
+
+// applyToToken changes a token that must be there, and the caller's to look after.
+func (s *Service) applyToToken(ctx context.Context, c Caller, serial otp.Serial, act Act, change func(*Token) error) (TokenView, error) {
 	var view TokenView
-	err = s.Store.ChangeToken(ctx, parsed, act, func(t *Token) error {
-		if !t.Exists {
-			return fmt.Errorf("token %q: %w", parsed, ErrNotFound)
+	err := s.Store.ChangeToken(ctx, serial, act, func(t *Token) error {
+		if !t.Exists || !c.owns(t.User) {
+			return notFound("token", serial)
 		}
 		if err := change(t); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"countersign/exclusions"
@@ -16,7 +17,7 @@ type repository struct {
 	identities []exclusions.Identity
 	silent     error
 	listings   int
-	finds      int
+	finds      atomic.Int32
 }
 
 func (r *repository) Users(_ context.Context, each func(*exclusions.Identity) error) error {
@@ -33,7 +34,7 @@ func (r *repository) Users(_ context.Context, each func(*exclusions.Identity) er
 }
 
 func (r *repository) Find(_ context.Context, name []byte) (*exclusions.Identity, exclusions.Source) {
-	r.finds++
+	r.finds.Add(1)
 	if r.silent != nil {
 		return &exclusions.Identity{Name: string(name)}, exclusions.Unavailable
 	}
@@ -95,8 +96,8 @@ func TestUsersOfAllSources(t *testing.T) {
 			t.Errorf("%+v: %s, %v; want %s", test.filter, got, err, test.want)
 		}
 	}
-	if r.listings != 6 || r.finds != 4 {
-		t.Errorf("%d listings and %d searches of the directory", r.listings, r.finds)
+	if r.listings != 6 || r.finds.Load() != 4 {
+		t.Errorf("%d listings and %d searches of the directory", r.listings, r.finds.Load())
 	}
 	_, err := listed(s, Filter{User: "nobody"})
 	wantError(t, err, ErrNotFound, "nobody")

@@ -16,9 +16,9 @@ type NewUser struct {
 
 // AddUser adds a user.
 func (s *Service) AddUser(ctx context.Context, c Caller, n NewUser) (UserView, error) {
-	name, err := otp.ParseUserName(n.Name)
+	name, err := s.userName(ctx, c, n.Name)
 	if err != nil {
-		return UserView{}, invalid("%w", err)
+		return UserView{}, err
 	}
 	act, err := s.gate(c, "user.add", string(name), "")
 	if err != nil {
@@ -91,9 +91,9 @@ func (s *Service) RemoveUser(ctx context.Context, c Caller, name string) error {
 
 // changeUser changes a user who must be there.
 func (s *Service) changeUser(ctx context.Context, c Caller, verb, name, detail string, change func(*User) error) error {
-	parsed, err := otp.ParseUserName(name)
+	parsed, err := s.userName(ctx, c, name)
 	if err != nil {
-		return invalid("%w", err)
+		return err
 	}
 	act, err := s.gate(c, verb, string(parsed), detail)
 	if err != nil {

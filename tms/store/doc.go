@@ -1,5 +1,5 @@
 // Package store is what every engine that keeps users, tokens and events has in
-// common: the encoding of the journal. The engines are the packages below it;
+// common: the encoding of the journal, and of invitations and mails. The engines are the packages below it;
 // package storetest is the suite that all of them must pass.
 //
 // # The journal
@@ -38,4 +38,9 @@
 // not kept: the changes are. The bytes of verdicts, methods and kinds are the
 // numbers of their types, so these types may grow at their ends only; a test holds
 // them to it.
+//
+// # Invitations and mails
+//
+// They are few and hold much, so an engine keeps each as one sealed value, in JSON,
+// which may get new fields. The columns beside it are only there to find it.
 package store

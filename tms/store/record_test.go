@@ -227,10 +227,15 @@ func TestStoredNumbers(t *testing.T) {
 		"undecided": 0, "accepted": 1, "unknown_user": 2, "user_disabled": 3, "no_token": 4, "wrong_pin": 5, "wrong_code": 6,
 		"wrong_passcode": 7, "replayed": 8, "next_code": 9, "locked": 10, "throttled": 11, "no_credentials": 12, "unreadable": 13,
 		"bad_user_name": 14, "excluded": 15, "needs_pap": 16, "wrong_password": 17, "password_expired": 18, "directory_disabled": 19,
-		"directory_locked": 20, "directory_refused": 21, "token_created": 22,
+		"directory_locked": 20, "directory_refused": 21, "token_created": 22, "token_expired": 23, "enrolling": 24, "invited": 25,
+		"enrolment_refused": 26,
 	} {
 		if number.String() != word {
 			t.Errorf("verdict %d is %v, was %s", number, number, word)
+		}
+		r := Record{Event: tms.Event{At: at, Kind: tms.LoginEvent, Login: tms.Login{User: "bob", Decision: otp.Decision{Verdict: number}}}}
+		if got, err := ParseRecord(AppendRecord(nil, &r)); err != nil || got.Event.Decision.Verdict != number {
+			t.Errorf("verdict %s is read as %v, error %v", word, got.Event.Decision.Verdict, err)
 		}
 	}
 	for word, number := range map[string]otp.Method{"pap": 0, "chap": 1, "mschap": 2, "mschapv2": 3, "none": 4} {
@@ -238,7 +243,7 @@ func TestStoredNumbers(t *testing.T) {
 			t.Errorf("method %d is %v, was %s", number, number, word)
 		}
 	}
-	for word, number := range map[string]otp.TokenType{"totp": 0, "hotp": 1, "mobilepass": 2} {
+	for word, number := range map[string]otp.TokenType{"totp": 0, "hotp": 1, "mobilepass": 2, "code-list": 3} {
 		if number.String() != word {
 			t.Errorf("token type %d is %v, was %s", number, number, word)
 		}

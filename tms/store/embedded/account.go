@@ -17,7 +17,8 @@ import (
 //	         PIN, epoch of the last change (4 bytes)
 //	states   of each token: revision and State, stateSize bytes
 //	fixed    name, PIN, then of each token: id, T0, period (varints), type,
-//	         algorithm, digits, flags, lengths of serial and seed, serial, seed
+//	         algorithm, digits, flags, lengths of serial and seed, serial, seed;
+//	         and, when a flag says so, codes, valid from, valid until (varints)
 //
 // Head and states change under the lock of the shard. The fixed part never does,
 // so views of it (a Decision.Serial) may be kept. Numbers are little endian.
@@ -45,7 +46,10 @@ const ( // places in a state
 	stateSize      = 47
 )
 
-const flagDisabled = 1 // of an account, and of a token
+const ( // flags
+	flagDisabled = 1 << iota // of an account, and of a token
+	flagBounded              // of a token: its codes or its time are
+)
 
 // tokenRow is a token as the tables have it, with its latest state.
 type tokenRow struct {
@@ -88,9 +92,19 @@ func appendToken(b []byte, t *tokenRow) []byte {
 	b = binary.AppendUvarint(b, uint64(t.id))
 	b = binary.AppendVarint(b, t.T0)
 	b = binary.AppendUvarint(b, uint64(t.Period))
-	b = append(b, byte(t.Type), byte(t.Algorithm), t.Digits, flag(t.Disabled), byte(len(t.Serial)), byte(t.Seed.Len()))
+	flags, bounded := flag(t.Disabled), t.Codes != 0 || t.ValidFrom != 0 || t.ValidUntil != 0
+	if bounded {
+		flags |= flagBounded
+	}
+	b = append(b, byte(t.Type), byte(t.Algorithm), t.Digits, flags, byte(len(t.Serial)), byte(t.Seed.Len()))
 	b = append(b, t.Serial...)
-	return append(b, t.Seed.Bytes()...)
+	b = append(b, t.Seed.Bytes()...)
+	if !bounded {
+		return b
+	}
+	b = binary.AppendUvarint(b, uint64(t.Codes))
+	b = binary.AppendVarint(b, t.ValidFrom)
+	return binary.AppendVarint(b, t.ValidUntil)
 }
 
 func flag(set bool) byte {
@@ -172,12 +186,27 @@ func unpackToken(t *otp.Token, b []byte) (id int64, rest []byte) {
 	t.Period = uint32(period)
 	b = b[n:]
 	t.Type, t.Algorithm, t.Digits = otp.TokenType(b[0]), oath.Algorithm(b[1]), b[2]
-	t.Disabled = b[3]&flagDisabled != 0
-	serial, seed := int(b[4]), int(b[5])
+	flags, serial, seed := b[3], int(b[4]), int(b[5])
+	t.Disabled = flags&flagDisabled != 0
 	b = b[6:]
 	t.Serial = otp.Serial(view(b[:serial]))
 	t.Seed = oath.NewSeed(b[serial:][:seed])
-	return int64(number), b[serial+seed:]
+	b = b[serial+seed:]
+	if flags&flagBounded != 0 {
+		b = unpackBounds(t, b)
+	}
+	return int64(number), b
+}
+
+// unpackBounds reads what few tokens have.
+func unpackBounds(t *otp.Token, b []byte) (rest []byte) {
+	codes, n := binary.Uvarint(b)
+	t.Codes = uint16(codes)
+	b = b[n:]
+	t.ValidFrom, n = binary.Varint(b)
+	b = b[n:]
+	t.ValidUntil, n = binary.Varint(b)
+	return b[n:]
 }
 
 // apply takes over the states of the tokens that a decision changed, raises their

@@ -102,8 +102,8 @@ func quote(text string) string {
 	return string(append(quoted, '\''))
 }
 
-// Check reads the whole store: that SQLite finds its structure sound, that every
-// seed and PIN opens, and that every rule parses. The error names the first fault.
+// Check reads the whole store: that SQLite finds its structure sound, that everything
+// sealed opens, and that every rule parses. The error names the first fault.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.check(ctx); err != nil {
 		return fmt.Errorf("checking token store %q: %w", s.options.Path, err)
@@ -137,5 +137,8 @@ func (s *Store) check(ctx context.Context) error {
 	if err := s.Users(ctx, tms.Filter{}, func(*tms.User) error { return nil }); err != nil {
 		return err
 	}
-	return s.Tokens(ctx, tms.Filter{}, func(*tms.Token) error { return nil })
+	if err := s.Tokens(ctx, tms.Filter{}, func(*tms.Token) error { return nil }); err != nil {
+		return err
+	}
+	return s.checkEnrolment(ctx)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"countersign/otp"
+	"countersign/otp/oath"
 	"countersign/tms"
 	"countersign/tms/store"
 	"countersign/tms/store/storetest"
@@ -153,4 +154,16 @@ func BenchmarkFold(b *testing.B) {
 		k.must(k.fold(context.Background()))
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/users, "ns/token")
+}
+
+// BenchmarkUnpack measures what a login pays to read its account in the cache.
+func BenchmarkUnpack(b *testing.B) {
+	u := &userRow{name: userName(0), pin: []byte(pin)}
+	u.tokens = []tokenRow{{id: 123_456, Token: otp.Token{Serial: serial(0), Type: otp.HOTP, Digits: 6, Seed: oath.NewSeed(seed(0))}}}
+	p := pack(u)
+	var a otp.Account
+	for b.Loop() {
+		p.unpack(&a)
+	}
+	b.ReportMetric(float64(len(p.bytes())), "bytes")
 }

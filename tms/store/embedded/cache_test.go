@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -22,13 +23,20 @@ func TestAccountKeepsEverything(t *testing.T) {
 		}
 		return string(b)
 	}
+	bounded := func(n uint64) int64 { // zero mostly
+		if random.IntN(4) > 0 {
+			return 0
+		}
+		return int64(n)
+	}
 	for range 1000 {
 		u := userRow{name: text(1 + random.IntN(otp.MaxUserName)), pin: []byte(text(random.IntN(129))), disabled: random.IntN(2) == 0}
 		for range random.IntN(otp.MaxTokens + 1) {
 			u.tokens = append(u.tokens, tokenRow{id: random.Int64(), rev: random.Uint64(), Token: otp.Token{
-				Serial: otp.Serial(text(1 + random.IntN(otp.MaxSerial))), Type: otp.TokenType(random.IntN(3)),
+				Serial: otp.Serial(text(1 + random.IntN(otp.MaxSerial))), Type: otp.TokenType(random.IntN(4)),
 				Algorithm: oath.Algorithm(random.IntN(3)), Digits: uint8(6 + random.IntN(5)), Period: random.Uint32(),
 				T0: int64(random.Uint64()), Disabled: random.IntN(2) == 0, Seed: oath.NewSeed([]byte(text(1 + random.IntN(maxSeed)))),
+				Codes: uint16(bounded(random.Uint64())), ValidFrom: bounded(random.Uint64()), ValidUntil: bounded(random.Uint64()),
 				State: otp.State{
 					Counter: random.Uint64(), Drift: int32(random.Uint32()), Failures: uint16(random.Uint32()), MustResync: random.IntN(2) == 0,
 					LockedUntil: int64(random.Uint64()), ResyncFactor: random.Uint64(), ResyncUntil: int64(random.Uint64()),
@@ -225,6 +233,13 @@ func (k *kit) disturb(ctx context.Context, users int) {
 		}
 		err = k.ChangeUser(context.Background(), otp.UserName(userName((n+7)%users)), act, func(u *tms.User) error {
 			u.Created = u.Created.Add(1)
+			return nil
+		})
+		if err != nil {
+			k.Error(err)
+		}
+		err = k.ChangeHolder(context.Background(), otp.UserName(fmt.Sprint("invited", n%10)), act, func(h *tms.Holder) error {
+			h.Invitation.By = fmt.Sprint(n) // of those who are
 			return nil
 		})
 		if err != nil {

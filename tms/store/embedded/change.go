@@ -59,6 +59,19 @@ func (s *Store) Record(ctx context.Context, act tms.Act) error {
 	return s.change(ctx, func() error { return s.writeAct(&act, nil) })
 }
 
+// writeActIfAny is writeAct for an act that need not be recorded: without a verb it
+// is not, and the changes are in their tables.
+func (s *Store) writeActIfAny(act *tms.Act, changes []store.Change) error {
+	if act.Verb == "" {
+		s.wal.grew(quietPages)
+		return nil
+	}
+	return s.writeAct(act, changes)
+}
+
+// quietPages is about how many pages change with an act that is not recorded.
+const quietPages = 4
+
 // writeAct writes the audit record of an act into its transaction.
 func (s *Store) writeAct(act *tms.Act, changes []store.Change) error {
 	r := store.Record{Event: tms.Event{At: act.At, Kind: tms.ActEvent, Act: *act}, Changes: changes}
@@ -101,21 +114,27 @@ const maxSeed = 128
 // verifyToken is verifyUser for a token.
 func verifyToken(t *tms.Token) error {
 	switch {
-	case len(t.Serial) == 0 || len(t.Serial) > otp.MaxSerial:
-		return invalid("serial of %d bytes: must have 1 to %d", len(t.Serial), otp.MaxSerial)
 	case t.Seed.IsZero() || t.Seed.Len() > maxSeed:
 		return invalid("token %q: seed of %d bytes: must have 1 to %d", t.Serial, t.Seed.Len(), maxSeed)
+	case t.Lost && !t.Disabled || t.Revoked && !t.Lost:
+		return invalid("token %q: one that was lost is disabled, and one that was revoked is lost", t.Serial)
 	case t.State.Counter > math.MaxInt64:
 		return invalid("token %q: counter %d is too large", t.Serial, t.State.Counter)
+	case t.Astray():
+		return invalid("token %q: a drift of %d steps: a clock is not wrong by more than a day", t.Serial, t.State.Drift)
 	}
-	return verifyKind(t)
+	return verifyUnseeded(t)
 }
 
-// verifyKind checks what kind of token it is.
-func verifyKind(t *tms.Token) error {
+// verifyUnseeded is verifyToken for a token that may be without a seed.
+func verifyUnseeded(t *tms.Token) error {
 	switch {
-	case t.Type > otp.MobilePASS || t.Algorithm > oath.SHA512:
+	case len(t.Serial) == 0 || len(t.Serial) > otp.MaxSerial:
+		return invalid("serial of %d bytes: must have 1 to %d", len(t.Serial), otp.MaxSerial)
+	case t.Type > otp.CodeList || t.Algorithm > oath.SHA512:
 		return invalid("token %q: unknown type %v or algorithm %v", t.Serial, t.Type, t.Algorithm)
+	case (t.Type == otp.CodeList) != (t.Codes > 0):
+		return invalid("token %q: %d codes on a token of type %v: a list has some, and nothing else has", t.Serial, t.Codes, t.Type)
 	case t.Digits < oath.MinDigits || t.Digits > oath.MaxDigits:
 		return invalid("token %q: %d digits: must be %d to %d", t.Serial, t.Digits, oath.MinDigits, oath.MaxDigits)
 	case t.Type.Clock() && t.Period == 0:
@@ -145,6 +164,22 @@ func idOrNull(id int64) driver.Value {
 		return nil
 	}
 	return id
+}
+
+// asTime is an instant that may be none.
+func asTime(t time.Time) driver.Value {
+	if t.IsZero() {
+		return int64(0)
+	}
+	return t.Unix()
+}
+
+// timeOrNone is what asTime was made of.
+func timeOrNone(unix int64) time.Time {
+	if unix == 0 {
+		return time.Time{}
+	}
+	return time.Unix(unix, 0)
 }
 
 // instant is when something was made: by the act, if it does not say.

@@ -76,6 +76,25 @@
 // of it. Imports and rotations of keys are many such transactions, of some
 // milliseconds each.
 //
+// # Invitations and mails
+//
+// A user with tokens, invitation and mails is changed by the committer too, all in one
+// transaction and alone like a token (ChangeHolder). Invitations and mails are
+// sealed whole: an address is nobody's business either. Table opener leads from the
+// hash of a link or of an Activation Key to the invitation, in one indexed read, but
+// does not decide: the hash must be among those sealed in the invitation, so whoever
+// can write the file cannot make a link of their own. Who is invited is in memory
+// besides, read at the start and after a failure, so that a login that asks waits
+// for nothing.
+//
+// A mail that cannot be opened is left out of listings, logged and counted, so that the
+// others are sent; Check finds it.
+//
+// A backup brings back links that were used and mails that were sent. Restore voids
+// all links and drops all mails; the reminder of an invitation, which has another
+// link, is queued again. Invitations to event tokens it ends: one code activates a
+// token, and which codes were used is not known.
+//
 // # The write-ahead log
 //
 // It is written with zeros up to walSize in advance, because an fsync of a file
@@ -89,13 +108,14 @@
 // an error, so nothing is answered; everything in memory is dropped; and once a
 // second the file is closed and opened again, its log copied and synced into the
 // database (after a failed fsync the pages in memory are not to be trusted to be
-// on disk), the journal replayed and something written. When all that succeeds
+// on disk), the journal replayed, the invited read and something written. When all that succeeds
 // the store is ready again.
 //
 // # Locks
 //
 // In this order, and never two of a kind at once: files, the lock of a shard, the
-// lock of the overlay, of the uses or of the queue. The committer waits for nobody
-// who holds one of them. The data keys change under sealing, which is taken before
+// lock of the overlay, of the uses, of the invited or of the queue. Only the
+// committer holds several shards, in their order, when an import changes states. It
+// waits for nobody who holds one of these locks. The data keys change under sealing, which is taken before
 // a job is given to the committer and never by it.
 package embedded

@@ -91,7 +91,7 @@ func (s *Store) reopen() error {
 	}
 	s.db = db
 	s.wal.left(0)
-	if err := s.replay(); err != nil {
+	if err := s.takeUp(); err != nil {
 		return err
 	}
 	return s.probe()

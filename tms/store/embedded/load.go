@@ -20,8 +20,11 @@ const (
 )
 
 // accountColumns are read for a user and each of his tokens, in this order.
-const accountColumns = `SELECT u.name, u.disabled, u.pin, t.id, t.serial, t.type, t.algorithm, t.digits,
-	t.period, t.t0, t.seed, t.disabled, s.rev, s.state `
+const accountColumns = "SELECT u.name, u.disabled, u.pin, " + tokenFields
+
+// tokenFields are what readToken reads, in this order.
+const tokenFields = `t.id, t.serial, t.type, t.algorithm, t.digits, t.period, t.t0, t.seed, t.disabled, s.rev, s.state,
+	t.codes, t.valid_from, t.valid_until `
 
 const (
 	selectAccount = accountColumns + `FROM user u LEFT JOIN token t ON t.user_id = u.id
@@ -54,11 +57,12 @@ func (r *accountReader) add(v row) error {
 	return err
 }
 
-// readToken makes a token of the columns from t.id on.
+// readToken makes a token of tokenFields.
 func readToken(keyring *seal.Keyring, v row) (tokenRow, error) {
 	t := tokenRow{id: v.integer(0), rev: uint64(v.integer(9)), Token: otp.Token{
 		Serial: otp.Serial(v.text(1)), Type: otp.TokenType(v.integer(2)), Algorithm: oath.Algorithm(v.integer(3)),
 		Digits: uint8(v.integer(4)), Period: uint32(v.integer(5)), T0: v.integer(6), Disabled: v.integer(8) != 0,
+		Codes: uint16(v.integer(11)), ValidFrom: v.integer(12), ValidUntil: v.integer(13),
 	}}
 	seed, err := keyring.Open(nil, v.blob(7), seedContext(t.Serial))
 	if err != nil {

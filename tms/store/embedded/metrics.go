@@ -21,6 +21,7 @@ type metrics struct {
 	logins   prometheus.Histogram
 	misses   prometheus.Counter
 	drops    *prometheus.CounterVec
+	damaged  prometheus.Counter
 	all      []prometheus.Collector
 }
 
@@ -42,11 +43,14 @@ func (m *metrics) init(s *Store) {
 	m.drops = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "countersign_store_dropped_total", Help: "Logins and accounting records that were not taken, by reason.",
 	}, []string{"reason"})
+	m.damaged = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "countersign_store_damaged_mails_total", Help: "Mails that wait and cannot be opened, so that nobody sends them.",
+	})
 	for _, reason := range []string{droppedFull, droppedLoading, droppedFailed} {
 		m.drops.WithLabelValues(reason)
 	}
 	m.all = []prometheus.Collector{
-		m.commits, m.duration, m.logins, m.misses, m.drops,
+		m.commits, m.duration, m.logins, m.misses, m.drops, m.damaged,
 		gauge("countersign_store_queue_depth", "Logins and accounting records under way.", s.queue.depth.Load),
 		gauge("countersign_store_cached_users", "Accounts in memory.", s.cache.users.Load),
 		gauge("countersign_store_unfolded_records", "Records of the journal that a start would replay.", s.unfolded.Load),

@@ -24,6 +24,7 @@ func TestMetrics(t *testing.T) {
 		"countersign_store_commit_duration_seconds": 3,
 		"countersign_store_commit_logins":           3,
 		"countersign_store_dropped_total":           0,
+		"countersign_store_damaged_mails_total":     0,
 		"countersign_store_cached_users":            3,
 		"countersign_store_unfolded_records":        4,
 		"countersign_store_ready":                   1,

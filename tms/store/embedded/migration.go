@@ -12,6 +12,7 @@ const Format = schemaVersion
 // migrations turn a file of one version into one of the next.
 var migrations = [schemaVersion]string{
 	1: ruleSchema,
+	2: enrolmentSchema,
 }
 
 // migrate brings an older file up to schemaVersion, in one transaction. It comes

@@ -13,20 +13,21 @@ import (
 	"time"
 
 	"countersign/otp"
+	"countersign/otp/oath"
 	"countersign/otp/seal"
 	"countersign/tms"
 	"countersign/tms/store"
 )
 
-// firstUsers is how many users a store of version 1 has in these tests.
-const firstUsers = 3
+// oldUsers is how many users a store of an old version has in these tests.
+const oldUsers = 3
 
-// firstVersion makes a store of version 1, with users, tokens, states and a journal
-// that no fold has reached, by hand, and returns options for it.
-func firstVersion(t *testing.T) Options {
+// oldVersion makes a store of an old version, with users, tokens, states and a
+// journal that no fold has reached, by hand, and returns options for it.
+func oldVersion(t *testing.T, version int) Options {
 	t.Helper()
 	o := testOptions(t)
-	schema, err := os.ReadFile(filepath.Join("testdata", "version1.sql"))
+	schema, err := os.ReadFile(filepath.Join("testdata", fmt.Sprintf("version%d.sql", version)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,14 +38,16 @@ func firstVersion(t *testing.T) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	version := fmt.Sprintf("PRAGMA journal_mode(WAL); PRAGMA application_id = %d; PRAGMA user_version = 1", applicationID)
-	if err := errors.Join(c.script(string(schema)), c.script(version), fillFirstVersion(c, o), c.close()); err != nil {
+	marks := fmt.Sprintf("PRAGMA journal_mode(WAL); PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, version)
+	if err := errors.Join(c.script(string(schema)), c.script(marks), fillOldVersion(c, o), c.close()); err != nil {
 		t.Fatal(err)
 	}
 	return o
 }
 
-func fillFirstVersion(c *conn, o Options) error {
+func firstVersion(t *testing.T) Options { return oldVersion(t, 1) }
+
+func fillOldVersion(c *conn, o Options) error {
 	keyring, err := seal.NewKeyring(o.Rand)
 	if err != nil {
 		return err
@@ -53,8 +56,8 @@ func fillFirstVersion(c *conn, o Options) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{c.exec("INSERT INTO meta VALUES ('keyring', ?), ('folded', 1), ('users', ?), ('tokens', ?)", sealed, int64(firstUsers), int64(firstUsers))}
-	for n := range int64(firstUsers) {
+	errs := []error{c.exec("INSERT INTO meta VALUES ('keyring', ?), ('folded', 1), ('users', ?), ('tokens', ?)", sealed, int64(oldUsers), int64(oldUsers))}
+	for n := range int64(oldUsers) {
 		pin, err := keyring.Seal(nil, []byte(pin), pinContext(userName(int(n))))
 		errs = append(errs, err)
 		seed, err := keyring.Seal(nil, seed(int(n)), seedContext(serial(int(n))))
@@ -63,21 +66,21 @@ func fillFirstVersion(c *conn, o Options) error {
 			c.exec("INSERT INTO token VALUES (?, ?, ?, 1, 0, 6, 0, 0, ?, 0, ?)", n+1, string(serial(int(n))), n+1, seed, noon.Unix()),
 			c.exec("INSERT INTO state VALUES (?, 4, ?)", n+1, store.AppendState(nil, &otp.State{Counter: 4})))
 	}
-	folded := firstBatch(0, store.Change{Token: 1, Rev: 3, State: otp.State{Counter: 3}})
-	unfolded := firstBatch(1, store.Change{Token: 2, Rev: 5, State: otp.State{Counter: 7}})
+	folded := oldBatch(0, store.Change{Token: 1, Rev: 3, State: otp.State{Counter: 3}})
+	unfolded := oldBatch(1, store.Change{Token: 2, Rev: 5, State: otp.State{Counter: 7}})
 	return errors.Join(append(errs,
 		c.exec("INSERT INTO journal VALUES (1, ?), (2, ?)", folded, unfolded),
 		c.exec("INSERT INTO nas_seen VALUES ('ras')"))...)
 }
 
-// firstBatch is a batch with a login.
-func firstBatch(user int, change store.Change) []byte {
+// oldBatch is a batch with a login.
+func oldBatch(user int, change store.Change) []byte {
 	login := tms.Login{User: userName(user), NAS: "ras", Decision: otp.Decision{Verdict: otp.Accepted, Serial: serial(user)}}
 	r := store.Record{Event: tms.Event{At: noon, Kind: tms.LoginEvent, Login: login}, Changes: []store.Change{change}}
 	return store.AppendToBatch(store.BeginBatch(nil), store.AppendRecord(nil, &r))
 }
 
-// isMigrated expects that a store which was of version 1 has kept everything and
+// isMigrated expects that a store which was of an old version has kept everything and
 // can do everything.
 func (k *kit) isMigrated() {
 	k.Helper()
@@ -115,14 +118,40 @@ func (k *kit) usesRules() {
 	}
 }
 
-func TestFirstVersionIsMigrated(t *testing.T) {
-	k := openKit(t, firstVersion(t))
+// enrols invites a user, and makes another a holder of a token with all that tokens
+// have.
+func (k *kit) enrols() {
+	k.Helper()
+	k.invite("invited")
+	token := otp.Token{Serial: "LIST", Type: otp.CodeList, Digits: 6, Codes: 9, ValidFrom: 1, ValidUntil: noon.Unix() + 1, Seed: oath.NewSeed(seed(9))}
+	k.must(k.ChangeHolder(context.Background(), otp.UserName(userName(0)), tms.Act{At: noon, Verb: "test"}, func(h *tms.Holder) error {
+		if !h.User.Exists || len(h.Tokens) == 0 || h.Invitation.Exists || h.Tokens[0].Enrolled || h.Tokens[0].ValidUntil != 0 || !h.User.Unentitled.IsZero() {
+			k.Errorf("holder %+v", h)
+		}
+		h.Tokens = append(h.Tokens, tms.Token{Exists: true, Token: token, Enrolled: true})
+		return nil
+	}))
+	k.expect(otp.Accepted, 0, pin+oath.HOTP(oath.SHA1, token.Seed, 7, 6))
+	if got := k.token("LIST"); got.Codes != 9 || got.ValidFrom != 1 || got.ValidUntil != token.ValidUntil || !got.Enrolled {
+		k.Errorf("token %+v", got)
+	}
+}
+
+func TestOldVersionsAreMigrated(t *testing.T) {
+	for version := 1; version < schemaVersion; version++ {
+		t.Run(fmt.Sprint(version), func(t *testing.T) { oldVersionIsMigrated(t, version) })
+	}
+}
+
+func oldVersionIsMigrated(t *testing.T, version int) {
+	k := openKit(t, oldVersion(t, version))
 	k.isMigrated()
 	k.expect(otp.Replayed, 0, passcode(0, 3))
 	k.expect(otp.Replayed, 1, passcode(1, 6)) // only the journal knows
 	k.expect(otp.Accepted, 0, passcode(0, 4))
 	k.expect(otp.Accepted, 1, passcode(1, 7))
 	k.usesRules()
+	k.enrols()
 	next := newKEK(t, 8)
 	k.must(k.RotateKeys(context.Background(), next, nil))
 	k.onlyKey(t, next)
@@ -208,7 +237,7 @@ func TestOldFormat(t *testing.T) {
 	o.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	k := openKit(t, o)
 	k.isMigrated()
-	if !strings.Contains(said.String(), "from=1 to=2") {
+	if !strings.Contains(said.String(), "from=1 to=3") {
 		t.Errorf("logged: %q", &said)
 	}
 	if format, err := OldFormat(o); err != nil || format != 0 {
@@ -236,8 +265,10 @@ func TestSchemaIsThatOfAMigratedStore(t *testing.T) {
 		}))
 		return sql
 	}
-	fresh, migrated := tables(newKit(t)), tables(openKit(t, firstVersion(t)))
-	if fmt.Sprint(fresh) != fmt.Sprint(migrated) {
-		t.Errorf("a new store has\n%s\na migrated one\n%s", fresh, migrated)
+	fresh := tables(newKit(t))
+	for version := 1; version < schemaVersion; version++ {
+		if migrated := tables(openKit(t, oldVersion(t, version))); fmt.Sprint(fresh) != fmt.Sprint(migrated) {
+			t.Errorf("a new store has\n%s\none that was of version %d\n%s", fresh, version, migrated)
+		}
 	}
 }

@@ -25,6 +25,14 @@ import (
 // this instant: those up to where the token's clock was at the time of the
 // backup, the login window, and one step more for what it has drifted since.
 //
+// The same is done to the clock tokens of invitations. Those to event tokens end: it
+// takes one code to activate a token, and which of its codes were used is not known. A
+// backup also brings back links that were used and mails that were sent: so every link
+// is void, and no mail waits any more. An invitation can still be taken up with its
+// Activation Key, or by PIN and first code; and a reminder, which has another link, is
+// still to come, unless a link was opened or none was wanted. Dialogs and web sessions
+// that were open are over, because there is another BoxKey.
+//
 // The work is done on a copy beside to. Only the last step, a rename, makes it the
 // store: broken off before, nothing has happened, or Open says what to do.
 func Restore(ctx context.Context, from, to string, o Options, policy otp.Policy) error {
@@ -86,18 +94,23 @@ func prepare(ctx context.Context, path, from string, o Options, policy otp.Polic
 		return err
 	}
 	act := tms.Act{At: o.Clock(), Actor: "restore", Verb: "store.restore", Object: filepath.Base(from)}
-	for last, more := int64(0), true; more; {
-		err := s.do(ctx, func() error {
-			return s.transaction(func(*conn) (err error) {
-				last, more, err = s.moveOn(last, act, policy)
-				return err
+	for _, step := range []func(int64, tms.Act, otp.Policy) (int64, bool, error){s.moveOn, s.withdrawLinks} {
+		for last, more := int64(0), true; more; {
+			err := s.do(ctx, func() error {
+				return s.transaction(func(*conn) (err error) {
+					last, more, err = step(last, act, policy)
+					return err
+				})
 			})
-		})
-		if err != nil {
-			return err
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return s.do(ctx, func() error {
+		if err := s.transaction(func(*conn) error { return s.dropSent(act) }); err != nil {
+			return err
+		}
 		_, err := s.db.writer.checkpoint(truncate)
 		return err
 	})
@@ -126,6 +139,83 @@ func (s *Store) moveOn(last int64, act tms.Act, policy otp.Policy) (newLast int6
 	}
 	act.Detail = fmt.Sprintf("%d tokens moved past what may have been used", len(changes))
 	return last, len(changes) == foldChunk, s.writeAct(&act, changes)
+}
+
+// mailGap is more mails than are sent between a backup and its restore.
+const mailGap = 1_000_000_000
+
+// withdrawLinks voids the links of a chunk of invitations after last, and moves their
+// tokens on. Invitations to event tokens end.
+func (s *Store) withdrawLinks(last int64, act tms.Act, policy otp.Policy) (newLast int64, more bool, err error) {
+	var invitations []invitationRecord
+	i := invitationRecord{}
+	read := i.read(s)
+	w := s.db.writer
+	err = w.query(selectInvitation+"WHERE i.id > ? ORDER BY i.id LIMIT ?", func(r row) error {
+		err := read(r)
+		invitations = append(invitations, i)
+		return err
+	}, last, int64(resealChunk))
+	if err != nil || len(invitations) == 0 {
+		return last, false, err
+	}
+	ended := 0
+	for n := range invitations {
+		before := &invitations[n]
+		after, text, err := withdrawn(&before.Invitation, act.At, policy)
+		if err != nil {
+			return last, false, err
+		}
+		if err := s.writeInvitation(w, before, &after, text); err != nil {
+			return last, false, err
+		}
+		last = before.id
+		if !after.Exists {
+			ended++
+		}
+	}
+	s.wal.grew(len(invitations))
+	act.Detail = fmt.Sprintf("the links of %d invitations are void, %d invitations to event tokens have ended", len(invitations)-ended, ended)
+	return last, len(invitations) == resealChunk, s.writeAct(&act, nil)
+}
+
+// withdrawn is what becomes of an invitation, and the text of it.
+func withdrawn(before *tms.Invitation, now time.Time, policy otp.Policy) (after tms.Invitation, text []byte, err error) {
+	after = *before
+	if !after.Token.Type.Clock() {
+		after.Exists = false
+		return after, nil, nil
+	}
+	// Two links: the second came with the reminder. Else there was to be none, or a link
+	// was opened.
+	after.Reminded = before.Reminded && len(before.Links) < 2
+	after.Links = nil
+	after.Token.State = afterRestore(&after.Token, now, policy)
+	text, err = store.EncodeInvitation(&after)
+	return after, text, err
+}
+
+// dropSent forgets the mails, which may be sent, and the key of what was given away.
+// The ids of mails sent since the backup must not name others: hence the gap.
+func (s *Store) dropSent(act tms.Act) error {
+	w := s.db.writer
+	mails, err := w.number("SELECT count(*) FROM mail")
+	if err != nil {
+		return err
+	}
+	if _, err := s.newIDs(metaMails, mailGap); err != nil {
+		return err
+	}
+	for _, statement := range []string{"DELETE FROM mail", "DELETE FROM meta WHERE name = '" + metaBox + "'"} {
+		if err := w.exec(statement); err != nil {
+			return err
+		}
+	}
+	if mails == 0 {
+		return nil
+	}
+	act.Detail = fmt.Sprintf("%d mails that waited are dropped", mails)
+	return s.writeAct(&act, nil)
 }
 
 // afterRestore is the state of a token whose state in the backup is its State.

@@ -11,7 +11,8 @@ import (
 const resealChunk = 200
 
 // RotateKeys seals the keyring under another key-encryption key, makes a new data
-// key, seals every PIN and seed anew under it, and retires the old ones. Logins
+// key, seals every PIN and seed, every invitation and mail anew under it, and
+// retires the old ones. Logins
 // go on meanwhile. It may be broken off at any instant and begun again; until it
 // has returned nil the old key-encryption key must be kept beside the new one.
 // Progress, in values, may be nil.
@@ -102,6 +103,24 @@ var sealedColumns = []sealedColumn{
 		read:    "SELECT id, serial, seed FROM token WHERE id > ? ORDER BY id LIMIT ?",
 		write:   "UPDATE token SET seed = ? WHERE id = ?",
 		context: seedContext[string],
+	},
+	{
+		count:   "SELECT count(*) FROM invitation",
+		read:    "SELECT id, name, sealed FROM invitation WHERE id > ? ORDER BY id LIMIT ?",
+		write:   "UPDATE invitation SET sealed = ? WHERE id = ?",
+		context: invitationContext[string],
+	},
+	{
+		count:   "SELECT count(*) FROM mail",
+		read:    "SELECT id, CAST(id AS TEXT), sealed FROM mail WHERE id > ? ORDER BY id LIMIT ?",
+		write:   "UPDATE mail SET sealed = ? WHERE id = ?",
+		context: mailContext,
+	},
+	{ // as row 1 of a table of its own
+		count:   "SELECT count(*) FROM meta WHERE name = 'box'",
+		read:    "SELECT 1, name, value FROM meta WHERE name = 'box' AND ? < 1 LIMIT ?",
+		write:   "UPDATE meta SET value = ? WHERE name = 'box' AND ? = 1",
+		context: func(string) string { return boxContext },
 	},
 }
 

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
@@ -16,6 +17,8 @@ func TestRotateKeysUnderLoad(t *testing.T) {
 	k := newKit(t)
 	const users = 3 * resealChunk
 	k.populate(users, false)
+	const invited = resealChunk + 1
+	box := k.enrolment(invited)
 	next := newKEK(t, 8)
 	steps := 0
 	ctx, stop := context.WithCancel(context.Background())
@@ -25,8 +28,8 @@ func TestRotateKeysUnderLoad(t *testing.T) {
 		k.disturb(ctx, users)
 	}()
 	err := k.RotateKeys(context.Background(), next, func(done, total int64) {
-		if total != 2*users || done > total {
-			t.Errorf("progress %d of %d, want of %d", done, total, 2*users)
+		if want := int64(2*users + 2*invited + 1); total != want || done > total {
+			t.Errorf("progress %d of %d, want of %d", done, total, want)
 		}
 		k.expect(otp.Accepted, steps, passcode(steps, 0))
 		if steps++; steps%3 == 1 {
@@ -53,6 +56,11 @@ func TestRotateKeysUnderLoad(t *testing.T) {
 	k.must(k.Check(context.Background()))
 	k.expect(otp.Replayed, 0, passcode(0, 0))
 	k.expect(otp.Accepted, users-1, passcode(users-1, 0))
+	if again := k.boxKey(); !bytes.Equal(again, box) {
+		t.Error("the box has another key")
+	}
+	k.opens(linkOf("invited0").Hash(), "invited0")
+	k.opens(keyOf("invited200").Hash(), "invited200")
 }
 
 // onlyKey expects that everything is sealed under the newest data key and that

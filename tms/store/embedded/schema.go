@@ -12,14 +12,14 @@ const applicationID = 0x43745369 // "CtSi"
 
 // schemaVersion is of what schema makes. A change of the tables raises it, and
 // brings along what turns a file of the version before into it.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // The tables. Instants are Unix seconds; type and algorithm are the numbers of
 // otp.TokenType and oath.Algorithm; pin and seed are sealed; state is what
 // store.AppendState makes; records is a batch of package store. The ids of users
 // and tokens are handed out by the store (meta: users, tokens) and never used
 // again, because the journal refers to tokens by id.
-const schema = firstSchema + ruleSchema
+const schema = firstSchema + ruleSchema + enrolmentSchema
 
 // firstSchema is version 1.
 const firstSchema = `
@@ -94,6 +94,38 @@ CREATE TABLE rule_use (
 ) STRICT;
 `
 
+// enrolmentSchema is what version 3 added. Instants that are 0 are none. What is
+// sealed of invitations and mails is all that package store encodes; the other
+// columns are there to find it. Table opener has the hashes of the links and of the
+// Activation Key that open an invitation. Of a user who has an invitation there need
+// be no row in table user. Column enrolled of a token has flags: 1 enrolled, 2 local,
+// 4 lost, 8 revoked (tms.Token). Ids of mails are handed out like those of users (meta:
+// mails).
+const enrolmentSchema = `
+ALTER TABLE token ADD COLUMN codes INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE token ADD COLUMN valid_from INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE token ADD COLUMN valid_until INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE token ADD COLUMN enrolled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE user ADD COLUMN unentitled INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE invitation (
+	id     INTEGER PRIMARY KEY,
+	name   TEXT NOT NULL UNIQUE,
+	sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE opener (
+	hash          BLOB PRIMARY KEY,
+	invitation_id INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX opener_of_invitation ON opener (invitation_id);
+CREATE TABLE mail (
+	id     INTEGER PRIMARY KEY,
+	name   TEXT NOT NULL,
+	due    INTEGER NOT NULL,
+	sealed BLOB NOT NULL
+) STRICT;
+CREATE INDEX mail_due ON mail (due, id);
+`
+
 // The names in table meta.
 const (
 	metaKeyring  = "keyring"  // the data keys, sealed under the key-encryption key
@@ -102,6 +134,8 @@ const (
 	metaTokens   = "tokens"   // the highest id given to a token
 	metaRules    = "rules"    // the highest id given to a rule
 	metaRevision = "revision" // of the rules
+	metaMails    = "mails"    // the highest id given to a mail
+	metaBox      = "box"      // the key of BoxKey, sealed
 )
 
 const (

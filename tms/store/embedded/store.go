@@ -30,6 +30,7 @@ type Store struct {
 	cache     cache
 	overlay   overlay
 	uses      uses
+	invited   invited
 	queue     queue
 	committer committer
 	answers   chan answer
@@ -39,6 +40,8 @@ type Store struct {
 	cold      chan struct{} // the cache is to be filled
 	foldDue   chan struct{}
 	unfolded  atomic.Int64 // records in the journal that a start would replay
+
+	damagedMails sync.Map // what noteDamaged has logged
 
 	failure  atomic.Pointer[error] // why the store is out of service
 	closing  atomic.Bool
@@ -53,6 +56,8 @@ type Store struct {
 var (
 	_ otp.TokenStore = (*Store)(nil)
 	_ tms.Store      = (*Store)(nil)
+
+	_ tms.EnrolmentStore = (*Store)(nil)
 )
 
 // Open opens the store, and makes an empty one if there is no file yet. The
@@ -118,7 +123,15 @@ func (s *Store) openFile() error {
 	if err := s.migrate(); err != nil {
 		return err
 	}
-	return s.replay()
+	return s.takeUp()
+}
+
+// takeUp reads into memory what is kept there.
+func (s *Store) takeUp() error {
+	if err := s.replay(); err != nil {
+		return err
+	}
+	return s.invited.load(s.db.writer)
 }
 
 // openKeyring opens the data keys in the file, or makes a new file's first one.

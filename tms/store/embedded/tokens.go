@@ -11,12 +11,12 @@ import (
 	"countersign/tms/store"
 )
 
-const tokenColumns = 11
+const tokenColumns = 15
 
 // insertTokens adds so many tokens: the columns of appendToken each.
 func insertTokens(rows int) string {
-	return "INSERT INTO token (id, serial, user_id, type, algorithm, digits, period, t0, seed, disabled, created) VALUES " +
-		placeholders(tokenColumns, rows)
+	return "INSERT INTO token (id, serial, user_id, type, algorithm, digits, period, t0, seed, disabled, created, " +
+		"codes, valid_from, valid_until, enrolled) VALUES " + placeholders(tokenColumns, rows)
 }
 
 // tokenRecord is a token as an administrator changes it, with what the tables
@@ -59,8 +59,8 @@ func (s *Store) ChangeToken(ctx context.Context, serial otp.Serial, act tms.Act,
 	})
 }
 
-const selectToken = `SELECT t.id, t.serial, t.type, t.algorithm, t.digits, t.period, t.t0, t.seed, t.disabled, s.rev, s.state,
-	u.name, t.user_id, t.created FROM token t LEFT JOIN user u ON u.id = t.user_id LEFT JOIN state s ON s.token_id = t.id `
+const selectToken = "SELECT " + tokenFields + `, u.name, t.user_id, t.created, t.enrolled
+	FROM token t LEFT JOIN user u ON u.id = t.user_id LEFT JOIN state s ON s.token_id = t.id `
 
 // readToken reads a token for a change; of one that does not exist only the
 // serial is set.
@@ -75,8 +75,9 @@ func (s *Store) readToken(serial otp.Serial) (*tokenRecord, error) {
 func (t *tokenRecord) read(s *Store) func(row) error {
 	return func(r row) (err error) {
 		t.row, err = readToken(s.keyring, r)
-		t.owner, t.sealed = r.integer(12), r.blob(7)
-		t.Token = tms.Token{Exists: true, Token: t.row.Token, User: otp.UserName(r.text(11)), Created: time.Unix(r.integer(13), 0)}
+		t.owner, t.sealed = r.integer(15), r.blob(7)
+		t.Token = tms.Token{Exists: true, Token: t.row.Token, User: otp.UserName(r.text(14)), Created: time.Unix(r.integer(16), 0)}
+		setEnrolment(&t.Token, r.integer(17))
 		return err
 	}
 }
@@ -151,7 +152,7 @@ func (s *Store) ownerOf(w *conn, before *tokenRecord, after *tms.Token) (int64, 
 	}
 	has, err := w.number("SELECT count(*) FROM token WHERE user_id = ?", owner)
 	if err == nil && has >= otp.MaxTokens {
-		err = invalid("user %q has %d tokens already, as many as one may have", after.User, has)
+		err = fmt.Errorf("%w: user %q has %d tokens already, as many as one may have", tms.ErrTooMany, after.User, has)
 	}
 	return owner, err
 }
@@ -159,7 +160,8 @@ func (s *Store) ownerOf(w *conn, before *tokenRecord, after *tms.Token) (int64, 
 // appendTokenRow appends the columns of insertTokens.
 func appendTokenRow(args []driver.Value, id, owner int64, t *tms.Token, sealed []byte, act *tms.Act) []driver.Value {
 	return append(args, id, string(t.Serial), idOrNull(owner), int64(t.Type), int64(t.Algorithm), int64(t.Digits),
-		int64(t.Period), t.T0, sealed, asNumber(t.Disabled), instant(t.Created, act))
+		int64(t.Period), t.T0, sealed, asNumber(t.Disabled), instant(t.Created, act),
+		int64(t.Codes), t.ValidFrom, t.ValidUntil, enrolment(t))
 }
 
 // Tokens implements tms.Store.
@@ -216,4 +218,27 @@ func (s *Store) latest(t *tokenRecord) {
 	}
 	sh.mu.Unlock()
 	s.catchUp(t)
+}
+
+const ( // flags in the column enrolled
+	enrolledFlag = 1 << iota
+	localFlag
+	lostFlag
+	revokedFlag
+)
+
+// enrolment is what the column enrolled has of a token: the flags, in their order.
+func enrolment(t *tms.Token) (flags int64) {
+	for i, set := range [...]bool{t.Enrolled, t.Local, t.Lost, t.Revoked} {
+		if set {
+			flags |= 1 << i
+		}
+	}
+	return flags
+}
+
+// setEnrolment sets what enrolment says.
+func setEnrolment(t *tms.Token, flags int64) {
+	t.Enrolled, t.Local = flags&enrolledFlag != 0, flags&localFlag != 0
+	t.Lost, t.Revoked = flags&lostFlag != 0, flags&revokedFlag != 0
 }

@@ -11,11 +11,11 @@ import (
 	"countersign/tms"
 )
 
-const userColumns = 5
+const userColumns = 6
 
-// insertUsers adds so many users: id, name, pin, disabled, created of each.
+// insertUsers adds so many users: the columns of appendUser each.
 func insertUsers(rows int) string {
-	return "INSERT INTO user (id, name, pin, disabled, created) VALUES " + placeholders(userColumns, rows)
+	return "INSERT INTO user (id, name, pin, disabled, created, unentitled) VALUES " + placeholders(userColumns, rows)
 }
 
 // userRecord is a user as an administrator changes him, with what the table adds.
@@ -37,7 +37,7 @@ func (s *Store) ChangeUser(ctx context.Context, name otp.UserName, act tms.Act, 
 		if err := change(&after); err != nil {
 			return err
 		}
-		after.Name = name
+		after.Name, after.Unentitled = name, before.Unentitled
 		if !after.Exists && !before.Exists {
 			return nil
 		}
@@ -45,12 +45,16 @@ func (s *Store) ChangeUser(ctx context.Context, name otp.UserName, act tms.Act, 
 			return err
 		}
 		defer s.forget(name)
-		return s.transaction(func(w *conn) error {
+		err = s.transaction(func(w *conn) error {
 			if err := s.writeUser(w, before, &after, &act); err != nil {
 				return fmt.Errorf("writing user %q: %w", name, err)
 			}
 			return s.writeAct(&act, nil)
 		})
+		if err == nil && !after.Exists {
+			s.invited.set(name, false)
+		}
+		return err
 	})
 }
 
@@ -58,9 +62,9 @@ func (s *Store) ChangeUser(ctx context.Context, name otp.UserName, act tms.Act, 
 // set.
 func (s *Store) readUser(name otp.UserName) (*userRecord, error) {
 	u := &userRecord{User: tms.User{Name: name}}
-	err := s.db.writer.query("SELECT id, pin, disabled, created FROM user WHERE name = ?", func(r row) error {
+	err := s.db.writer.query("SELECT id, pin, disabled, created, unentitled FROM user WHERE name = ?", func(r row) error {
 		u.Exists, u.id, u.sealed = true, r.integer(0), r.blob(1)
-		u.Disabled, u.Created = r.integer(2) != 0, time.Unix(r.integer(3), 0)
+		u.Disabled, u.Created, u.Unentitled = r.integer(2) != 0, time.Unix(r.integer(3), 0), timeOrNone(r.integer(4))
 		pin, err := openPIN(s.keyring, u.sealed, name)
 		u.PIN = otp.NewPIN(pin)
 		return err
@@ -75,10 +79,14 @@ func (s *Store) readUser(name otp.UserName) (*userRecord, error) {
 	return u, err
 }
 
-// writeUser writes what became of a user.
+// writeUser writes what became of a user, whose invitation goes with them.
 func (s *Store) writeUser(w *conn, before *userRecord, after *tms.User, act *tms.Act) error {
 	if !after.Exists {
-		if err := w.exec("UPDATE token SET user_id = NULL WHERE user_id = ?", before.id); err != nil {
+		err := w.exec("UPDATE token SET user_id = NULL, enrolled = enrolled & ? WHERE user_id = ?", int64(enrolledFlag|localFlag), before.id)
+		if err != nil {
+			return err
+		}
+		if err := removeInvitation(w, before.Name); err != nil {
 			return err
 		}
 		return w.exec("DELETE FROM user WHERE id = ?", before.id)
@@ -91,8 +99,8 @@ func (s *Store) writeUser(w *conn, before *userRecord, after *tms.User, act *tms
 		}
 	}
 	if before.Exists {
-		return w.exec("UPDATE user SET pin = ?, disabled = ?, created = ? WHERE id = ?",
-			blobOrNull(sealed), asNumber(after.Disabled), instant(after.Created, act), before.id)
+		return w.exec("UPDATE user SET pin = ?, disabled = ?, created = ?, unentitled = ? WHERE id = ?",
+			blobOrNull(sealed), asNumber(after.Disabled), instant(after.Created, act), asTime(after.Unentitled), before.id)
 	}
 	id, err := s.newIDs(metaUsers, 1)
 	if err != nil {
@@ -103,7 +111,7 @@ func (s *Store) writeUser(w *conn, before *userRecord, after *tms.User, act *tms
 
 // appendUser appends the columns of insertUsers.
 func appendUser(args []driver.Value, id int64, u *tms.User, sealed []byte, act *tms.Act) []driver.Value {
-	return append(args, id, string(u.Name), blobOrNull(sealed), asNumber(u.Disabled), instant(u.Created, act))
+	return append(args, id, string(u.Name), blobOrNull(sealed), asNumber(u.Disabled), instant(u.Created, act), asTime(u.Unentitled))
 }
 
 // sealPIN seals a user's PIN; none is none.

@@ -177,7 +177,7 @@ func refusedAssignments(w *world) {
 		w.addToken("alice", hotp(fmt.Sprint("T", i)))
 	}
 	w.addToken("", hotp("SPARE"))
-	for user, want := range map[otp.UserName]error{"alice": tms.ErrInvalid, "nobody": tms.ErrNotFound} {
+	for user, want := range map[otp.UserName]error{"alice": tms.ErrTooMany, "nobody": tms.ErrNotFound} {
 		err := w.store.ChangeToken(w.Context(), "SPARE", act("token.assign", "SPARE"), func(t *tms.Token) error {
 			t.User = user
 			return nil

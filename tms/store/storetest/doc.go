@@ -7,6 +7,8 @@
 //   - exactly once: of a hundred attempts with one code one is accepted;
 //   - an administrator's change acts on the state the last login left, and the
 //     next login sees it;
+//   - a user with tokens, invitation and mails is changed whole or not at all, also
+//     when the process is killed;
 //   - every login, act and accounting record is in the journal, whole;
 //   - every revision of the rules can be listed for ever, and the logins that a
 //     rule decided are counted, each once, also when the process is killed;

@@ -13,9 +13,12 @@ import (
 type Store interface {
 	otp.TokenStore
 	tms.Store
+	tms.EnrolmentStore
+	tms.TokenImporter
 	AppendAccounting(at time.Time, nas, source string, attributes []byte, done func(error)) bool
 	RememberMessageAuthenticator(ctx context.Context, nas string) error
 	MessageAuthenticatorSeen(ctx context.Context) ([]string, error)
+	BoxKey(ctx context.Context) ([]byte, error)
 	Ready() error
 	Close() error
 }
@@ -66,6 +69,12 @@ func Run(t *testing.T, e Engine) {
 		{"Import", importRows},
 		{"ImportStopsAtDouble", importStopsAtDouble},
 		{"ImportStopsAtBadRow", importStopsAtBadRow},
+		{"StockIsShown", stockIsShown},
+		{"StockIsChanged", stockIsChanged},
+		{"RefusedStock", refusedStock},
+		{"NextLoginSeesImport", nextLoginSeesImport},
+		{"ImportsAgainstLogins", importsAgainstLogins},
+		{"KillKeepsImportsWhole", killKeepsImportsWhole},
 		{"Listings", listings},
 		{"ListingsAreWhole", listingsAreWhole},
 		{"RuleIsChanged", ruleIsChanged},
@@ -79,6 +88,22 @@ func Run(t *testing.T, e Engine) {
 		{"RulesAgainstLogins", rulesAgainstLogins},
 		{"UsesAreCounted", usesAreCounted},
 		{"MessageAuthenticatorSeen", messageAuthenticatorSeen},
+		{"InvitationIsKept", invitationIsKept},
+		{"InvitationIsTakenUp", invitationIsTakenUp},
+		{"HolderIsChanged", holderIsChanged},
+		{"RefusedHolders", refusedHolders},
+		{"QuietActs", quietActs},
+		{"RemovedUserIsNotInvited", removedUserIsNotInvited},
+		{"InvitationsAreListed", invitationsAreListed},
+		{"HoldersAgainstLogins", holdersAgainstLogins},
+		{"TakenUpOnce", takenUpOnce},
+		{"KillKeepsHoldersWhole", killKeepsHoldersWhole},
+		{"MailIsKept", mailIsKept},
+		{"MailsInOrder", mailsInOrder},
+		{"SentMailIsGone", sentMailIsGone},
+		{"LostTokensStay", lostTokensStay},
+		{"ListsOfCodes", listsOfCodes},
+		{"BoxKeyStays", boxKeyStays},
 		{"ClosedStoreTakesNothing", closedStoreTakesNothing},
 	} {
 		t.Run(test.name, func(t *testing.T) {

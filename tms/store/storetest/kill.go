@@ -16,11 +16,21 @@ import (
 	"countersign/tms"
 )
 
-// placeVariable names the place to a child process.
-const placeVariable = "STORETEST_PLACE"
+// What a child process is told: the place, and which of the victims it is.
+const (
+	placeVariable  = "STORETEST_PLACE"
+	victimVariable = "STORETEST_VICTIM"
+)
+
+const (
+	loginVictim = "login"
+	enrolVictim = "enrol"
+)
+
+var victims = map[string]func(Store){loginVictim: victim, enrolVictim: enroller, importVictim: importer}
 
 // Main is the TestMain of an engine's package. In a child process it opens a
-// store and logs users in until it is killed.
+// store and works on it until it is killed.
 func Main(m *testing.M, open func(place string) (Store, error)) int {
 	place := os.Getenv(placeVariable)
 	if place == "" {
@@ -31,7 +41,7 @@ func Main(m *testing.M, open func(place string) (Store, error)) int {
 		fmt.Println("failed:", err)
 		return 1
 	}
-	victim(s)
+	victims[os.Getenv(victimVariable)](s)
 	return 0
 }
 
@@ -124,7 +134,7 @@ func killKeepsWhatWasAnswered(w *world) {
 	said := answered{records: map[string]bool{}, excluded: map[uint64]uint64{}}
 	for range killRounds {
 		w.close()
-		w.kill(&said, 200+rand.IntN(2000))
+		w.kill(loginVictim, 200+rand.IntN(2000), func(line string) { said.hear(w, line) })
 		w.open()
 		for i := range killUsers {
 			name, token := fmt.Sprint("user", i), killToken(i)
@@ -152,10 +162,10 @@ func killKeepsWhatWasAnswered(w *world) {
 
 // kill starts a victim and kills it after so many answers. What it said in the
 // meantime counts as well.
-func (w *world) kill(said *answered, after int) {
+func (w *world) kill(victim string, after int, hear func(line string)) {
 	w.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), placeVariable+"="+w.place)
+	child.Env = append(os.Environ(), placeVariable+"="+w.place, victimVariable+"="+victim)
 	child.Stderr = os.Stderr
 	out, err := child.StdoutPipe()
 	w.must(err)
@@ -172,7 +182,7 @@ func (w *world) kill(said *answered, after int) {
 			}
 			break // a line cut short does not count
 		}
-		said.hear(w, strings.TrimSuffix(line, "\n"))
+		hear(strings.TrimSuffix(line, "\n"))
 	}
 	_ = child.Wait() // killed
 }
