@@ -1,6 +1,8 @@
 package radiusd
 
 import (
+	"unicode/utf8"
+
 	"countersign/otp"
 	"countersign/radiusd/packet"
 )
@@ -73,6 +75,8 @@ func (w *responder) writeAccess(r *request) {
 	case verdict.Accepts():
 		w.accept(r)
 	case verdict == otp.NextCode && w.challenge(r):
+	case verdict == otp.Enrolling:
+		w.prompt(r)
 	default:
 		w.reject(r)
 	}
@@ -111,12 +115,10 @@ func (w *responder) acceptMSCHAP2(r *request) {
 }
 
 // reject writes an Access-Reject, the same whatever the verdict was, but for a
-// message to those who hold no token if there is one.
+// message to those who hold no token if there is one, or if an Enroller has one.
 func (w *responder) reject(r *request) {
 	w.begin(r, packet.AccessReject, r.nas.ReplyMessageAuthenticator)
-	if message := w.rejection(r.attempt.Decision.Verdict); message != "" {
-		w.builder.AddString(packet.ReplyMessage, message)
-	}
+	w.addMessage(w.rejection(r))
 	switch r.attempt.Method {
 	case otp.MSCHAP:
 		w.builder.AddMSCHAPError(r.packet.MSCHAPResponse[0])
@@ -127,12 +129,45 @@ func (w *responder) reject(r *request) {
 
 // rejection is the Reply-Message of a refusal. Who is unknown and who holds no
 // token get the same.
-func (w *responder) rejection(v otp.Verdict) string {
-	switch v {
+func (w *responder) rejection(r *request) string {
+	message := ""
+	switch r.attempt.Decision.Verdict {
 	case otp.UnknownUser, otp.NoToken, otp.TokenCreated:
-		if message := w.server.options.NoTokenMessage; message != "" {
-			return message
+		message = w.server.options.NoTokenMessage
+	case otp.Invited, otp.EnrolmentRefused:
+		message = r.message
+	}
+	if message == "" {
+		return w.server.options.RejectMessage
+	}
+	return message
+}
+
+// maxMessages is how many Reply-Messages a text may take.
+const maxMessages = 3
+
+// addMessage adds a text as Reply-Message, as several if it is too long for one (RFC
+// 2865 section 5.18). Each is text by itself.
+func (w *responder) addMessage(text string) {
+	for range maxMessages {
+		if text == "" {
+			return
+		}
+		n := fitting(text)
+		w.builder.AddString(packet.ReplyMessage, text[:n])
+		text = text[n:]
+	}
+}
+
+// fitting is how many bytes of a text go into one attribute, whole characters.
+func fitting(text string) int {
+	if len(text) <= packet.MaxValue {
+		return len(text)
+	}
+	for n := packet.MaxValue; n > packet.MaxValue-utf8.UTFMax; n-- {
+		if utf8.RuneStart(text[n]) {
+			return n
 		}
 	}
-	return w.server.options.RejectMessage
+	return packet.MaxValue
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"slices"
+	"time"
 
 	"countersign/exclusions"
 	"countersign/radiusd/packet"
@@ -23,11 +24,6 @@ var (
 // gather reads off the packet what rules judge. What continues a dialog is
 // judged by what its first packet told.
 func (r *request) gather() {
-	if r.dialog != nil {
-		r.trace = r.dialog.facts
-		r.trace.User = r.attempt.User
-		return
-	}
 	r.trace = exclusions.Trace{
 		Login: exclusions.Login{
 			At: r.at, User: r.attempt.User, NAS: r.nas.Name,
@@ -38,8 +34,22 @@ func (r *request) gather() {
 	if r.nas.TrustNASIPAddress {
 		r.trace.NASIPAddress, _ = addressOf(r.packet.NASIPAddress, r.packet.NASIPv6Address)
 	}
+	if r.dialog != nil {
+		r.recall()
+		return
+	}
 	r.gatherClientIP()
 	r.gatherMACs()
+}
+
+// recall has the facts of a dialog stand for those of the packet.
+func (r *request) recall() {
+	t, facts := &r.trace, &r.dialog.facts
+	t.At = time.Unix(r.dialog.begun, 0)
+	t.ClientIP, t.ClientIPFrom, t.ClientMACs, t.MACFrom = facts.ClientIP, facts.ClientIPFrom, facts.ClientMACs, facts.MACFrom
+	if r.dialog.left&withoutNAS == 0 {
+		t.NASAddress, t.NASIPAddress, t.NASIdentifier = facts.NASAddress, facts.NASIPAddress, facts.NASIdentifier
+	}
 }
 
 // gatherClientIP takes the client's address from the first attribute that has

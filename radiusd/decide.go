@@ -14,10 +14,9 @@ import (
 // to be asked first. Then the request is not the caller's any more; when it
 // returns a reason, nobody has taken it.
 func (r *request) decide(rules *Rules) reason {
-	s := r.loop.server
 	r.rules, r.errand, r.identity, r.replies = rules, noErrand, nil, r.replies[:0]
-	r.plain = s.users == nil && r.nas.Mode == exclusions.Mandatory && rules.none()
-	s.resume(r)
+	r.resume()
+	r.plain = r.loop.server.users == nil && r.nas.Mode == exclusions.Mandatory && rules.none() && !r.enrols() && !r.invited()
 	if r.plain {
 		return r.submit()
 	}
@@ -38,13 +37,14 @@ func (r *request) decide(rules *Rules) reason {
 
 // concernsUser reports whether who the user is can matter. It does not to a
 // request that is refused anyway. One without a password that can be read may
-// pass where nobody looks at it; EAP would have to be spoken.
+// pass where nobody looks at it, but not as an answer to an Enroller; EAP would
+// have to be spoken.
 func (r *request) concernsUser() bool {
 	switch r.attempt.Preset {
 	case otp.Undecided:
 		return true
 	case otp.NoCredentials, otp.Unreadable:
-		return !r.packet.EAPMessage && r.trace.Pass == exclusions.PassAccept && !r.rules.excludeNobody()
+		return !r.enrols() && !r.packet.EAPMessage && r.trace.Pass == exclusions.PassAccept && !r.rules.excludeNobody()
 	}
 	return false
 }
@@ -86,6 +86,9 @@ func (r *request) judge() reason {
 		a.Preset = otp.DirectoryDisabled
 		return admitted
 	}
+	if r.enrols() {
+		return r.judgeEnrolment()
+	}
 	rule, doubt := r.rule()
 	switch {
 	case rule < 0 && a.Preset != otp.Undecided && doubt:
@@ -96,13 +99,24 @@ func (r *request) judge() reason {
 	if why := r.matchReplies(); why != admitted {
 		return why
 	}
+	r.demand(rule, doubt)
+	return admitted
+}
+
+// demand says what the login has to show, and whether the Enroller sees it first. An
+// empty passcode is none.
+func (r *request) demand(rule int, doubt bool) {
 	if rule >= 0 {
 		r.exclude(rule)
-		return admitted
 	}
-	a.Doubtful = doubt || r.trace.Source == exclusions.Unavailable
-	r.applyMode()
-	return admitted
+	invited := r.invited()
+	if rule < 0 {
+		r.attempt.Doubtful = doubt || r.trace.Source == exclusions.Unavailable
+		r.applyMode(invited)
+	}
+	if invited && len(r.typed) > 0 {
+		r.errand = activateToken
+	}
 }
 
 // rule is the rule by which no code is needed, -1 when there is none; doubt: with
@@ -173,21 +187,40 @@ func (r *request) exclude(rule int) {
 	}
 }
 
-// applyMode says what becomes of a user who holds no token.
-func (r *request) applyMode() {
-	a, s, pass := &r.attempt, r.loop.server, r.trace.Pass
-	switch {
-	case r.trace.Mode == exclusions.CreateToken && s.users != nil && s.options.Tokens != nil:
-		pass = exclusions.PassDirectoryPassword
-	case r.trace.Mode != exclusions.TokenHolders || pass == exclusions.NoPass:
-		return
-	}
-	if pass == exclusions.PassDirectoryPassword && r.trace.Stranger {
-		return // nobody could verify the password
+// applyMode says what becomes of a user who holds no token. An invitation names the
+// user, so who is invited is no stranger to us.
+func (r *request) applyMode(invited bool) {
+	a, pass := &r.attempt, r.passWithoutToken()
+	if pass == exclusions.NoPass {
+		if !invited || a.Method == otp.PAP && !r.verifiable() {
+			return
+		}
+		pass, a.Stranger = exclusions.PassDirectoryPassword, false
 	}
 	a.WithoutToken = excluded(pass, a.Method)
 	a.AskWithoutToken = a.WithoutToken == otp.Undecided
 }
+
+// passWithoutToken is what lets a user who holds no token go on, NoPass when nothing
+// does.
+func (r *request) passWithoutToken() exclusions.Pass {
+	pass, s := exclusions.NoPass, r.loop.server
+	switch r.trace.Mode {
+	case exclusions.TokenHolders:
+		pass = r.trace.Pass
+	case exclusions.CreateToken:
+		if s.options.Enroller != nil || s.options.Tokens != nil {
+			pass = exclusions.PassDirectoryPassword
+		}
+	}
+	if pass == exclusions.PassDirectoryPassword && !r.verifiable() {
+		return exclusions.NoPass
+	}
+	return pass
+}
+
+// verifiable reports whether there is somebody to verify the user's password.
+func (r *request) verifiable() bool { return r.loop.server.users != nil && !r.trace.Stranger }
 
 // excluded is the verdict about a login that needs no code, Undecided when the
 // directory has to verify the password. The answer of MS-CHAPv2 proves that the

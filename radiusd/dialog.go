@@ -1,12 +1,6 @@
 package radiusd
 
 import (
-	"bytes"
-	"container/list"
-	"encoding/base32"
-	"io"
-	"slices"
-	"sync"
 	"time"
 
 	"countersign/exclusions"
@@ -14,178 +8,138 @@ import (
 	"countersign/radiusd/packet"
 )
 
-// stateOctets is how much chance is in a State, in octets: 32 characters.
-const stateOctets = 20
+// Sealer seals dialogs. Servers that share one go on with each other's dialogs, also
+// after a restart. It is safe for concurrent use.
+type Sealer interface {
+	// Seal appends value to dst, at most 32 octets longer, so that nobody else can
+	// read or change it. It opens in the same context only.
+	Seal(dst, value, context []byte) ([]byte, error)
+	// Open appends to dst what Seal has sealed. The error says that it was not.
+	Open(dst, sealed, context []byte) ([]byte, error)
+}
 
-// maxDepth is how many challenges may follow a first one. All are judged by the
-// facts and rules of the first packet, which must not be kept for ever.
-const maxDepth = 2
+// dialogKind is what a dialog is about. The numbers are in States, which other
+// versions of the server may have to open.
+type dialogKind uint8
 
-// dialog is a login that was asked for the next code by an Access-Challenge. It
-// keeps what the first packet told, and nothing that was typed: the user types
-// PIN and code again.
+const (
+	nextCodeDialog  dialogKind = 1 // PIN and next code were asked for
+	enrolmentDialog dialogKind = 2 // the Enroller asks
+)
+
+// maxDepth is how many challenges may follow a first one of the same kind. All are
+// judged by the facts of the first packet, which must not count for ever.
+var maxDepth = [...]uint8{nextCodeDialog: 2, enrolmentDialog: 31}
+
+// dialog is a login that was answered by an Access-Challenge. It keeps what the first
+// packet told, and of what was typed nothing but what the Enroller wants back. It is
+// nowhere but in the State that the NAS sends back.
 type dialog struct {
-	state   string
-	nas     string
-	user    string // the User-Name as it came
-	expires time.Duration
-	element *list.Element
-	inUse   bool // a request that continues it is in flight
-	depth   int  // how many dialogs it continues
-
-	station []byte
-	rules   *Rules
-	plain   bool
-	facts   exclusions.Trace // of the request alone, unless plain
+	kind      dialogKind
+	left      byte  // what was left out: withoutNAS, withoutStation
+	depth     uint8 // how many of its kind it continues
+	begun     int64 // when the first packet came, in Unix seconds
+	expires   int64 // the same, when it is over
+	station   []byte
+	facts     exclusions.Trace // of the NAS and the client
+	enrolment []byte           // the Dialog of the last Prompt
+	opened    []byte           // the memory of station and enrolment
 }
 
-// dialogs are the dialogs that are open, by State. All are open for the same
-// time, so they expire in the order in which they were opened.
-type dialogs struct {
-	limit int
-	keep  time.Duration
+// over reports whether it is too late to go on.
+func (d *dialog) over(at time.Time) bool { return at.Unix() >= d.expires }
 
-	mu      sync.Mutex
-	byState map[string]*dialog
-	order   list.List // of *dialog
-}
+// forget wipes what the Enroller had it keep.
+func (d *dialog) forget() { clear(d.opened) }
 
-func newDialogs(limit int, keep time.Duration) *dialogs {
-	return &dialogs{limit: limit, keep: keep, byState: map[string]*dialog{}}
-}
-
-// open adds a dialog. When there are too many, the oldest is forgotten.
-func (d *dialogs) open(one *dialog, now time.Duration) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.expire(now)
-	if len(d.byState) == d.limit {
-		d.remove(d.order.Front().Value.(*dialog))
-	}
-	if other := d.byState[one.state]; other != nil {
-		d.remove(other)
-	}
-	one.expires = now + d.keep
-	one.element = d.order.PushBack(one)
-	d.byState[one.state] = one
-}
-
-// resume finds the dialog that a request continues, nil when there is none: the
-// State is unknown, was used before, or is that of another NAS or user. Until
-// end is called nobody else can continue it.
-func (d *dialogs) resume(state []byte, nas string, user []byte, now time.Duration) *dialog {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.expire(now)
-	one := d.byState[string(state)]
-	if one == nil || one.inUse || one.nas != nas || one.user != string(user) {
-		return nil
-	}
-	one.inUse = true
-	return one
-}
-
-// end lets go of a dialog that was resumed. Once the request was answered it is
-// over.
-func (d *dialogs) end(one *dialog, answered bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	one.inUse = false
-	if answered {
-		d.remove(one)
-	}
-}
-
-// len is how many dialogs are open.
-func (d *dialogs) len(now time.Duration) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.expire(now)
-	return len(d.byState)
-}
-
-func (d *dialogs) expire(now time.Duration) {
-	for first := d.order.Front(); first != nil && first.Value.(*dialog).expires <= now; first = d.order.Front() {
-		d.remove(first.Value.(*dialog))
-	}
-}
-
-// remove forgets a dialog, if that was not done before.
-func (d *dialogs) remove(one *dialog) {
-	d.order.Remove(one.element)
-	if d.byState[one.state] == one {
-		delete(d.byState, one.state)
-	}
-}
-
-// resume lets a request continue the dialog of its State. It is then judged by
-// the first packet: by its facts, its rules and its station, for NASes leave
-// things out of the second. Without such a dialog it is a login like any other.
-func (s *Server) resume(r *request) {
-	if r.packet.State == nil || !r.nas.Challenge || r.attempt.Method != otp.PAP {
+// resume lets a request continue the dialog of its State. It is then judged by what
+// the first packet told, and counts for the station of that, for NASes leave things out
+// of the second. Without such a dialog it is a login like any other.
+func (r *request) resume() {
+	r.dialog = nil
+	if r.packet.State == nil || r.loop.server.options.States == nil {
 		return
 	}
-	r.dialog = s.dialogs.resume(r.packet.State, r.nas.Name, r.packet.UserName, s.since(r.at))
-	if r.dialog != nil {
-		r.attempt.Station, r.rules, r.plain = r.dialog.station, r.dialog.rules, r.dialog.plain
+	d := r.open()
+	switch {
+	case d == nil:
+		return
+	case d.kind == enrolmentDialog: // whatever it is, it is no password
+		r.resumeEnrolment(d)
+	case !r.nas.Challenge || r.attempt.Method != otp.PAP || d.over(r.at):
+		return
+	}
+	r.dialog = d
+	if d.left&withoutStation == 0 {
+		r.attempt.Station = d.station
 	}
 }
 
-// endDialog ends the dialog that a request continues, if it does. When it gets no
-// reply the dialog stays open.
-func (r *request) endDialog(answered bool) {
-	if r.dialog != nil {
-		r.loop.server.dialogs.end(r.dialog, answered)
-		r.dialog = nil
+// enrols reports whether a request answers what an Enroller asked.
+func (r *request) enrols() bool { return r.dialog != nil && r.dialog.kind == enrolmentDialog }
+
+// mayAsk reports whether a request may be answered by a challenge.
+func (r *request) mayAsk(kind dialogKind) bool {
+	if !r.nas.Challenge || r.loop.server.options.States == nil || r.attempt.Method != otp.PAP {
+		return false
 	}
+	return r.dialog == nil || r.dialog.kind != kind || r.dialog.depth < maxDepth[kind]
+}
+
+// newDialog is the dialog that starts, or goes on, with a request. It refers to its
+// memory.
+func (r *request) newDialog(kind dialogKind, kept []byte) *dialog {
+	if r.plain {
+		r.gather()
+	}
+	o, t := &r.loop.server.options, &r.trace
+	d := &dialog{kind: kind, begun: t.At.Unix(), station: r.attempt.Station, enrolment: kept}
+	d.facts = exclusions.Trace{
+		Login: exclusions.Login{
+			NASAddress: t.NASAddress, NASIPAddress: t.NASIPAddress, NASIdentifier: t.NASIdentifier,
+			ClientIP: t.ClientIP, ClientMACs: t.ClientMACs,
+		},
+		ClientIPFrom: t.ClientIPFrom, MACFrom: t.MACFrom,
+	}
+	now, before := r.loop.server.clock(), r.dialog
+	switch {
+	case kind == nextCodeDialog:
+		d.expires = now.Add(o.ChallengeTime).Unix()
+	case r.enrols():
+		d.expires = before.expires
+	default:
+		d.expires = now.Add(o.EnrolmentTime).Unix()
+	}
+	if before != nil && before.kind == kind {
+		d.depth = before.depth + 1
+	}
+	return d
 }
 
 // challenge writes an Access-Challenge that asks for the next code (RFC 2865
-// section 4.4), and opens the dialog. It returns false, and writes nothing, where
-// that cannot be.
+// section 4.4). It returns false, and writes nothing, where that cannot be.
 func (w *responder) challenge(r *request) bool {
-	if !r.nas.Challenge || r.attempt.Method != otp.PAP || r.dialog != nil && r.dialog.depth == maxDepth {
+	if !r.mayAsk(nextCodeDialog) || r.seal(r.newDialog(nextCodeDialog, nil)) != nil {
 		return false
 	}
-	state, err := w.state()
-	if err != nil {
-		return false
-	}
-	w.server.dialogs.open(r.newDialog(state), w.server.since(w.server.clock()))
-	w.begin(r, packet.AccessChallenge, r.nas.ReplyMessageAuthenticator)
-	w.builder.AddString(packet.State, state)
-	if message := w.server.options.ChallengeMessage; message != "" {
-		w.builder.AddString(packet.ReplyMessage, message)
-	}
+	w.ask(r, w.server.options.ChallengeMessage)
 	return true
 }
 
-// state is a State that nobody can guess. It is plain text, because some NASes
-// cut a State at its first zero octet.
-func (w *responder) state() (string, error) {
-	var b [stateOctets]byte
-	_, err := io.ReadFull(w.server.rand, b[:])
-	return base32.StdEncoding.EncodeToString(b[:]), err
+// prompt writes an Access-Challenge that asks what the Enroller wants to know. The
+// Prompt attribute says whether it may be seen (RFC 2869 section 5.10).
+func (w *responder) prompt(r *request) {
+	w.ask(r, r.message)
+	echo := [4]byte{}
+	if r.echo {
+		echo[3] = 1
+	}
+	w.builder.Add(packet.Prompt, echo[:])
 }
 
-// newDialog is the dialog that starts or goes on with a request. It shares no
-// memory with it.
-func (r *request) newDialog(state string) *dialog {
-	d := &dialog{
-		state: state, nas: r.nas.Name, user: string(r.packet.UserName),
-		station: bytes.Clone(r.attempt.Station), rules: r.rules, plain: r.plain,
-	}
-	if r.dialog != nil {
-		d.depth = r.dialog.depth + 1
-	}
-	if t := &r.trace; !r.plain {
-		d.facts = exclusions.Trace{
-			Login: exclusions.Login{
-				At: t.At, NAS: t.NAS, NASAddress: t.NASAddress, NASIPAddress: t.NASIPAddress,
-				NASIdentifier: bytes.Clone(t.NASIdentifier), ClientIP: t.ClientIP, ClientMACs: slices.Clone(t.ClientMACs),
-			},
-			ClientIPFrom: t.ClientIPFrom, MACFrom: t.MACFrom, Mode: t.Mode, Pass: t.Pass, Revision: t.Revision,
-		}
-	}
-	return d
+// ask begins an Access-Challenge with the State of the request.
+func (w *responder) ask(r *request, message string) {
+	w.begin(r, packet.AccessChallenge, r.nas.ReplyMessageAuthenticator)
+	w.builder.Add(packet.State, r.state)
+	w.addMessage(message)
 }

@@ -2,8 +2,11 @@ package radiusd
 
 import (
 	"bytes"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"testing"
@@ -11,6 +14,7 @@ import (
 
 	"countersign/exclusions"
 	"countersign/otp"
+	"countersign/otp/seal"
 	"countersign/radiusd/packet"
 )
 
@@ -19,10 +23,20 @@ const challenge = packet.AccessChallenge
 // prompt is the Reply-Message of challenges.
 const prompt = "Enter your PIN and the next code."
 
+// box makes a Sealer; all of one root open what the others have sealed.
+func box(tb testing.TB, rand io.Reader) Sealer {
+	tb.Helper()
+	b, err := seal.NewBox(make([]byte, seal.BoxKeySize), "State", rand)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
 // newTalkingBench makes a server whose NAS takes challenges.
 func newTalkingBench(t *testing.T, change func(*Options, *NASConfig)) *bench {
 	return newRuledBench(t, exclusions.PassAccept, func(o *Options, c *NASConfig) {
-		c.Challenge, o.ChallengeMessage = true, prompt
+		c.Challenge, o.ChallengeMessage, o.States = true, prompt, box(t, rand.Reader)
 		if change != nil {
 			change(o, c)
 		}
@@ -54,7 +68,7 @@ func TestTheNextCodeIsAskedFor(t *testing.T) {
 		t.Errorf("attributes %v, want %v", kinds, want)
 	}
 	state := valuesOf(reply, packet.State)[0]
-	if !regexp.MustCompile(`^[A-Z2-7]{32}$`).MatchString(state) {
+	if !regexp.MustCompile(`^[A-Za-z0-9_-]{80,100}$`).MatchString(state) {
 		t.Errorf("State %q", state)
 	}
 	if got := valuesOf(reply, packet.ReplyMessage)[0]; got != prompt {
@@ -62,16 +76,13 @@ func TestTheNextCodeIsAskedFor(t *testing.T) {
 	}
 	b.wantMetric(1, "logins_total", "next_code")
 	b.wantMetric(1, "replies_total", "Access-Challenge")
-	b.wantMetric(1, "dialogs")
 
 	again := b.want(first, challenge) // a retransmission: from the cache
 	if !slices.Equal(attributesOf(again), attributesOf(reply)) {
 		t.Errorf("%v, then %v", attributesOf(reply), attributesOf(again))
 	}
-	b.wantMetric(1, "dialogs")
 
 	b.wantVerdict(pap(2, "alice", passcodeAt(51)).state(state), otp.Accepted)
-	b.wantMetric(0, "dialogs")
 }
 
 func TestWhereNoChallengeIs(t *testing.T) {
@@ -84,9 +95,22 @@ func TestWhereNoChallengeIs(t *testing.T) {
 	b.wantVerdict(chap(2, "alice", passcodeAt(0)), otp.NextCode)
 	b.wantVerdict(mschap2(3, "alice", passcodeAt(1)), otp.Accepted) // the second of two
 
-	b = newTalkingBench(t, func(o *Options, _ *NASConfig) { o.Rand = silent{} })
-	b.wantVerdict(pap(1, "alice", passcodeAt(50)), otp.NextCode)
-	b.wantMetric(0, "dialogs")
+	for name, states := range map[string]Sealer{
+		"none": nil, "one without entropy": box(t, silent{}), "one that makes too much of it": bloated{box(t, rand.Reader)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newTalkingBench(t, func(o *Options, _ *NASConfig) { o.States = states })
+			b.wantVerdict(pap(1, "alice", passcodeAt(50)), otp.NextCode)
+			b.wantVerdict(pap(2, "alice", passcodeAt(51)).state("anything"), otp.Accepted)
+		})
+	}
+}
+
+// bloated is a Sealer whose values no State can hold.
+type bloated struct{ Sealer }
+
+func (b bloated) Seal(dst, value, context []byte) ([]byte, error) {
+	return b.Sealer.Seal(dst, append(bytes.Clone(value), make([]byte, packet.MaxValue)...), context)
 }
 
 // silent is a Rand that has nothing.
@@ -101,35 +125,37 @@ func TestAChallengeFollowsAChallenge(t *testing.T) {
 	if one == two {
 		t.Error("the same State twice")
 	}
-	b.wantMetric(1, "dialogs")
 	b.wantVerdict(pap(3, "alice", passcodeAt(71)).state(two), otp.Accepted)
 	b.wantLog(3, "station=198.51.100.7")
 }
 
 // TestTheFirstPacketDecides: of a NAS that leaves the station out of the second,
-// or says another, while the time and the rules change.
+// or says another, while time goes on. The rules are the present ones.
 func TestTheFirstPacketDecides(t *testing.T) {
-	b := newTalkingBench(t, func(o *Options, _ *NASConfig) {
-		far := rule("far", criterion(exclusions.ClientIPs, "203.0.113.0/24"))
-		o.Rules = rulesOf(t, far, rule("soon", criterion(exclusions.Times, "daily 22:14-23:00 UTC"))).replying(t, office)
-	})
+	far, soon := rule("far", criterion(exclusions.ClientIPs, "203.0.113.0/24")), rule("soon", criterion(exclusions.Times, "daily 22:14-23:00 UTC"))
+	b := newTalkingBench(t, func(o *Options, _ *NASConfig) { o.Rules = rulesOf(t, far, soon) })
 	one := b.challenged(pap(1, "alice", passcodeAt(50)))
 	two := b.challenged(pap(2, "alice", passcodeAt(60)).adding(packet.NASIdentifier, "vpn-1"))
 	b.wait(time.Minute) // to when nobody needs a code
-	other := rulesOf(t, office)
-	other.Revision = 8
-	b.server.SetRules(other) // by which nobody there needs one either
+	rules := rulesOf(t, far, soon).replying(t, office)
+	rules.Revision = 8
+	b.server.SetRules(rules)
 	b.wantVerdict(pap(3, "alice", "wrong").station("").state(one), otp.WrongPIN)
 	reply := b.wantVerdict(pap(4, "alice", passcodeAt(61)).station("203.0.113.9").state(two), otp.Accepted)
 	if got := valuesOf(reply, packet.Class); !slices.Equal(got, []string{"office"}) {
 		t.Errorf("Class is %q", got)
 	}
 	trace, err := exclusions.ParseTrace(b.store.traces[len(b.store.traces)-1])
-	if err != nil || trace.ClientIP.String() != "198.51.100.7" || string(trace.NASIdentifier) != "vpn-1" || trace.Rule != "" || trace.Revision != 7 {
+	if err != nil || trace.ClientIP.String() != "198.51.100.7" || string(trace.NASIdentifier) != "vpn-1" || trace.Rule != "" || trace.Revision != 8 {
 		t.Errorf("trace %+v, %v", trace, err)
 	}
 	b.wantLog(0, "rule=")
-	b.wantVerdict(pap(5, "alice", "x").state(two), otp.Excluded) // which is over: a login like any other
+	b.server.SetRules(rulesOf(t, office)) // by which nobody there needs a code
+	b.wantVerdict(pap(5, "alice", "x").station("").state(two), otp.Excluded)
+	b.server.SetRules(rulesOf(t, soon))
+	b.wantVerdict(pap(6, "alice", "y").state(two), otp.WrongPIN)
+	b.wait(2 * time.Minute)
+	b.wantVerdict(pap(7, "alice", "z").state(two), otp.Excluded) // which is over: a login like any other
 }
 
 // TestTheFirstStationWaits: wrong PINs of a dialog count against the station of
@@ -177,33 +203,71 @@ func TestStatesOfOthers(t *testing.T) {
 	b.wantVerdict(pap(16, "alice", "x").station("").state(state), otp.WrongPIN)
 	nases(nil)
 	b.wantLog(1, "station=198.51.100.7")
-	b.wantVerdict(pap(17, "alice", "y").station("").state(state), otp.WrongPIN) // it was still open
+	b.wantVerdict(pap(17, "alice", "y").station("").state(state), otp.WrongPIN) // it is still open
 	b.wantLog(2, "station=198.51.100.7")
-	b.wantVerdict(pap(18, "alice", "z").station("").state(state), otp.WrongPIN) // and is not any more
-	b.wantLog(2, "station=198.51.100.7")
+
+	// Of a server with another key.
+	root := bytes.Repeat([]byte{1}, seal.BoxKeySize)
+	alien, err := seal.NewBox(root, "State", rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = newTalkingBench(t, func(o *Options, _ *NASConfig) { o.States = alien })
+	b.wantVerdict(pap(18, "alice", "z").station("").state(state), otp.WrongPIN)
+	b.wantLog(1, `station=""`)
 }
 
 func TestDialogsEnd(t *testing.T) {
-	b := newTalkingBench(t, func(o *Options, _ *NASConfig) { o.Dialogs = 2 })
+	b := newTalkingBench(t, nil)
 	state := b.challenged(pap(1, "alice", passcodeAt(50)))
 	b.wait(2*time.Minute - 1)
-	b.wantMetric(1, "dialogs")
-	b.wait(1)
-	b.wantMetric(0, "dialogs")
 	b.wantVerdict(pap(2, "alice", "x").station("").state(state), otp.WrongPIN)
+	b.wantLog(2, "station=198.51.100.7")
+	b.wait(1)
+	b.wantVerdict(pap(3, "alice", "y").station("").state(state), otp.WrongPIN)
 	b.wantLog(1, `station=""`)
-
-	// There is room for two: the oldest goes.
-	oldest := b.challenged(pap(3, "alice", passcodeAt(50)))
-	b.challenged(pap(4, "bob", passcodeAt(50)))
-	b.challenged(pap(5, "carol", passcodeAt(50)))
-	b.wantMetric(2, "dialogs")
-	b.wantVerdict(pap(6, "alice", "y").station("").state(oldest), otp.WrongPIN)
-	b.wantLog(2, `station=""`)
 }
 
-// TestAnUnansweredFollowUp comes again, and still continues its dialog. One that
-// is in flight cannot be overtaken by another.
+// TestADialogIsAnsweredAgain: a State is no proof of anything, so a second answer
+// to it is a login with the facts of the first packet, and no more.
+func TestADialogIsAnsweredAgain(t *testing.T) {
+	b := newTalkingBench(t, nil)
+	state := b.challenged(pap(1, "alice", passcodeAt(50)))
+	b.wantVerdict(pap(2, "alice", passcodeAt(51)).state(state), otp.Accepted)
+	b.wantVerdict(pap(3, "alice", passcodeAt(51)).state(state), otp.Replayed)
+	for i := range uint64(10) {
+		b.wantVerdict(pap(5+i, "alice", fmt.Sprintf("%s00000%d", testPIN, i)).state(state), otp.WrongCode)
+	}
+	b.wantVerdict(pap(20, "alice", passcodeAt(52)).state(state), otp.Locked)
+}
+
+// TestADialogHasAnEnd: however many challenges are answered wrong.
+func TestADialogHasAnEnd(t *testing.T) {
+	b := newTalkingBench(t, nil)
+	state := b.challenged(pap(1, "alice", passcodeAt(20)))
+	for i := range uint64(maxDepth[nextCodeDialog]) {
+		state = b.challenged(pap(2+i, "alice", passcodeAt(30+10*i)).state(state))
+	}
+	b.wantVerdict(pap(10, "alice", passcodeAt(70)).state(state), otp.NextCode)
+}
+
+// TestAnotherServerGoesOn with a dialog, as does the same one after a restart.
+func TestAnotherServerGoesOn(t *testing.T) {
+	one := newTalkingBench(t, nil)
+	two := newTalkingBench(t, func(o *Options, _ *NASConfig) {
+		o.Verifier = otp.NewVerifier(one.store, otp.DefaultPolicy())
+	})
+	state := one.challenged(pap(1, "alice", passcodeAt(50)))
+	state = two.challenged(pap(2, "alice", passcodeAt(70)).station("").state(state))
+	reply := one.wantVerdict(pap(3, "alice", passcodeAt(71)).station("").state(state), otp.Accepted)
+	one.wantLog(2, "station=198.51.100.7")
+	two.wantLog(1, "station=198.51.100.7")
+	if reply == nil {
+		t.Error("no reply")
+	}
+}
+
+// TestAnUnansweredFollowUp comes again, and still continues its dialog.
 func TestAnUnansweredFollowUp(t *testing.T) {
 	b := newTalkingBench(t, nil)
 	state := b.challenged(pap(1, "alice", passcodeAt(50)))
@@ -212,16 +276,9 @@ func TestAnUnansweredFollowUp(t *testing.T) {
 	b.wantSilence(followUp, "store_busy")
 	b.store.busy, b.store.fail = false, errDisk
 	b.wantSilence(followUp, "undecided")
-	b.store.fail, b.store.hold = nil, true
-	b.want(followUp, silence)
-	b.want(pap(3, "alice", "x").station("").state(state), silence)
-	b.store.release()
-	if n := len(b.collect()); n != 2 {
-		t.Fatalf("%d replies", n)
-	}
+	b.store.fail = nil
+	b.wantVerdict(followUp, otp.Accepted)
 	b.wantLog(1, "verdict=accepted nas=gateway station=198.51.100.7")
-	b.wantLog(1, `verdict=wrong_pin nas=gateway station=""`)
-	b.wantMetric(0, "dialogs")
 }
 
 // TestADialogOfADirectoryUser: the user is looked up for each packet.
@@ -240,21 +297,34 @@ func TestADialogOfADirectoryUser(t *testing.T) {
 	}
 }
 
-// TestADialogKeepsNothingThatWasTyped, nor memory of the request.
+// TestADialogKeepsNothingThatWasTyped, and what it keeps cannot be read.
 func TestADialogKeepsNothingThatWasTyped(t *testing.T) {
-	b := newTalkingBench(t, func(o *Options, _ *NASConfig) { o.Rules = rulesOf(t, staff) })
-	b.store.hold = true
-	b.want(pap(1, "alice", passcodeAt(50)).adding(packet.NASIdentifier, "vpn-1"), silence)
-	r := b.store.held[0].Waiter.(*request)
-	b.store.release()
-	b.collect()
-	clear(r.datagram) // as the next request does
-	for _, d := range b.server.dialogs.byState {
-		if string(d.facts.NASIdentifier) != "vpn-1" || string(d.station) != "198.51.100.7" || d.facts.User != nil {
-			t.Errorf("%+v", d)
-		}
-		if text := fmt.Appendf(nil, "%+v", d); bytes.Contains(text, []byte(codeAt(50))) || bytes.Contains(text, []byte(testPIN)) {
-			t.Errorf("a dialog keeps a passcode: %s", text)
+	sealed := &notary{Sealer: box(t, rand.Reader)}
+	b := newTalkingBench(t, func(o *Options, _ *NASConfig) { o.Rules, o.States = rulesOf(t, staff), sealed })
+	state := b.challenged(pap(1, "alice", passcodeAt(50)).adding(packet.NASIdentifier, "vpn-1"))
+	text, err := base64.RawURLEncoding.DecodeString(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, told := range []string{"vpn-1", "198.51.100.7"} {
+		if !bytes.Contains(sealed.values[0], []byte(told)) || bytes.Contains(text, []byte(told)) {
+			t.Errorf("%q in a State, or not in what is sealed", told)
 		}
 	}
+	for _, typed := range []string{codeAt(50), testPIN} {
+		if bytes.Contains(sealed.values[0], []byte(typed)) {
+			t.Errorf("a dialog keeps %q: %q", typed, sealed.values[0])
+		}
+	}
+}
+
+// notary is a Sealer that keeps copies.
+type notary struct {
+	Sealer
+	values [][]byte
+}
+
+func (n *notary) Seal(dst, value, context []byte) ([]byte, error) {
+	n.values = append(n.values, bytes.Clone(value))
+	return n.Sealer.Seal(dst, value, context)
 }

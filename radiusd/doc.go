@@ -24,14 +24,15 @@
 //  9. counts and logs the login, one line.
 //
 // A verdict always gets a reply, and every refusal the same one, but for a
-// message to who holds no token if the administrator wants one. When nothing
+// message to who holds no token if the administrator wants one, and to who is on
+// the way to one. When nothing
 // could be decided, or not be made durable, there is no reply, so that the NAS
 // asks again or asks another server.
 //
 // # Who needs a code
 //
-// Where there are no [Rules], no [UserRepository] and no mode but mandatory, a
-// login needs a code, and nothing of what follows happens. Else
+// Where there are no [Rules], no [UserRepository], no mode but mandatory and no
+// invitation, a login needs a code, and nothing of what follows happens. Else
 //
 //  1. the facts are read off the packet: the client's address and MACs where
 //     the NAS tells them (see [Preset]), and what the NAS says of itself. They
@@ -47,7 +48,7 @@
 //  5. of all others the code is asked. By the modes token-holders and
 //     create-token, who turns out to hold no token comes back from the store,
 //     passes as the excluded do, or shows the directory their password and is
-//     given a token, an errand again. A name that neither a directory nor the
+//     led to a token, an errand again, as told below. A name that neither a directory nor the
 //     store knows does not: it may be another name of somebody who holds a
 //     token. Without a directory that goes for names with a realm.
 //
@@ -71,24 +72,69 @@
 // What the facts were, and which rule decided, goes into the record of the login
 // as an [exclusions.Trace].
 //
+// # The way to a token
+//
+// An [Enroller] leads users to a token: in the mode create-token everybody who holds
+// none, and in the others who is invited, where the mode does not let them in anyway.
+// All of it is for PAP alone.
+//
+// What somebody types who is invited may be the first passcode of the token. So a
+// login that is to show a code goes to the Enroller before it goes to the store, an
+// errand, in every mode and whatever other tokens the user holds: who has lost one, or
+// has codes on paper, gets to the next one all the same. If it is, the Enroller makes
+// the token the user's, and the store burns the code: of any number of such logins
+// one is accepted. A passcode that only is out of step, or has another PIN, is refused,
+// because it is no password. All else goes on as if the user were not invited, also
+// when another packet was quicker: then the store has the token. While the directory
+// does not answer only a right code counts, here too.
+//
+// When the login of a user who holds no token comes back from the store, it may be
+// the directory password. When that is right, the
+// Enroller says how it goes on: with a question, in an Access-Challenge, with a
+// Prompt attribute that says whether the answer may be seen; or with an Access-Reject
+// and a message, where the NAS cannot ask, or when there is nothing to ask.
+//
+// What the user answers, a PIN for example, is shown to the Enroller and to nobody
+// else: not as a password to the directory, and not as a passcode to the verifier
+// unless the Enroller says that it is one. That holds too when it comes too late, and
+// when it comes by another method than PAP: then it is refused. Who the user is is
+// asked for each answer, and whose account was disabled meanwhile goes no further;
+// that a code is needed was decided by the first packet. An error of the Enroller is
+// silence, so that the NAS asks again. Every step may come twice.
+//
 // # Errands
 //
-// What waits for a directory is done by workers, a fixed number of goroutines
-// with a queue of bounded length; neither goroutine of a loop ever waits for a
-// directory. When the queue is full, or the NAS has given up meanwhile, the login
+// What waits for a directory or for the Enroller is done by workers, a fixed number of
+// goroutines with a queue of bounded length; neither goroutine of a loop ever waits
+// for them. When the queue is full, or the NAS has given up meanwhile, the login
 // is dropped and counted. Retransmissions of it get silence, as of every request
 // in flight.
 //
 // # Dialogs
 //
 // When a token has to show its next code, too, and the NAS can ask for it, the
-// login is answered by an Access-Challenge. Its State is text that nobody can
-// guess; it is good once, for a short time, for the same NAS and User-Name. The
-// answer is PIN and code again: nothing that was typed is kept meanwhile. It is
-// judged by what the first packet told, which NASes leave out of the second, by
-// the rules and the time of the first, and a wrong one counts against the station
-// of the first. A State we do not know is as good as none. There are dialogs with
-// PAP only.
+// login is answered by an Access-Challenge, and so it is on the way to a token. The
+// dialog is nowhere but in the State, which a [Sealer] seals: nobody can read or change
+// it, and it opens for the same NAS and User-Name only. So dialogs take no memory,
+// outlive a restart, and go on at another server that has the same key. There are
+// dialogs with PAP only.
+//
+// The answer is judged by what the first packet told, which NASes leave out of the
+// second, and by the time of the first, but by the present rules; and a wrong one
+// counts against the station of the first. A State we cannot open is as good as
+// none, and so is one that asked for the next code too long ago.
+//
+// A State that asked for the next code says nothing but that, and keeps nothing that
+// was typed: the answer is PIN and code again. Whoever sends it a second time gains
+// no more than a login with the facts of a packet that was here, which is bounded by
+// its time and by how many challenges may follow each other. The codes are safe
+// without: the verifier accepts each one once. A State of an enrolment stands for a
+// directory password that was right, for [Options].EnrolmentTime from the first on;
+// whoever sends it a second time repeats a step.
+//
+// A State has room for 253 characters. What does not fit is left out: first what
+// the NAS says of itself, which it says in every packet, then the text of the
+// station. What is told of the client, which rules judge by, always fits.
 //
 // # Loops
 //
@@ -114,14 +160,16 @@
 // datagram and all the attempt refers to: it is the receiving goroutine's until
 // it is submitted, then the store's, then that of whoever answers; on an errand
 // it is a worker's before it is the store's. How many there are is bounded, and
-// so are the entries of the reply cache and the dialogs; beyond that packets are
-// dropped and counted, and the oldest dialog is forgotten. Nothing else grows
-// with the traffic. A loop needs about 330 KiB; a request in flight 2 KiB; an
-// entry of the reply cache 300 bytes, for 30 seconds after the reply; a dialog
-// 600 bytes, and what the NAS said.
+// so are the entries of the reply cache; beyond that packets are dropped and
+// counted. Nothing else grows with the traffic. A loop needs about 330 KiB; a
+// request in flight 2 KiB; an entry of the reply cache 300 bytes, for 30 seconds
+// after the reply.
 //
 // [Server.SetNASes] and [Server.SetRules] replace the NAS table and the rules
 // between two batches. Requests in flight keep those they came with.
+//
+// What was typed is wiped from a request when it is answered, and so is what the
+// Enroller had a dialog keep.
 //
 // # Where this differs from the RFCs
 //
@@ -141,7 +189,13 @@
 //     was decrypted with another shared secret; unless a rule excludes the login
 //     and nobody looks at it.
 //   - RFC 2865 section 5.24: a State that is not ours, not any more, or not this
-//     user's is ignored, and the request judged as if it had none.
+//     user's is ignored, and the request judged as if it had none; but the answer
+//     to an enrolment that is over is refused. One State may be answered more than
+//     once.
+//   - RFC 2869 section 5.10 lets the Prompt attribute stand in every
+//     Access-Challenge; ours that asks for the next code has none.
+//   - RFC 2865 section 5.18 lets a NAS show several Reply-Messages; a message of an
+//     Enroller that is too long for one takes up to three, and is cut behind them.
 //   - RFC 2865 section 4.1 asks for a password or a State; a NAS that has looked
 //     at the password itself may send neither for a user whom a rule excludes.
 //   - RFC 2548 section 2.4: an MS-CHAP login that needed no code is accepted
@@ -165,5 +219,6 @@
 // same request again. Fresh is a request that is none. A stranger is a source
 // that is no NAS. A sender is a NAS that sends Message-Authenticators. A rule
 // excludes a login: it needs no code then. An errand is what a login waits for a
-// directory for. A dialog is an Access-Challenge that may still be answered.
+// directory or the Enroller for. A dialog is what begins with an Access-Challenge.
+// A user is invited who may become the holder of a token that is nobody's yet.
 package radiusd

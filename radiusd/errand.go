@@ -11,14 +11,16 @@ import (
 	"countersign/otp"
 )
 
-// errand is what a login waits for a directory for.
+// errand is what a login waits for a directory or the Enroller for.
 type errand uint8
 
 const (
 	noErrand           errand = iota
 	findUser                  // who is the user?
+	activateToken             // is it the first passcode of the token that the user is invited to?
 	verifyForRule             // is the password right? A rule says that no code is needed.
 	verifyWithoutToken        // is the password right? The user holds no token.
+	answerPrompt              // where does the enrolment go on?
 )
 
 // errandQueue is how many logins may wait for each worker.
@@ -50,7 +52,7 @@ func (e *errands) len() int { return len(e.queue) + int(e.running.Load()) }
 // of whatever they are at.
 func (s *Server) hire(ctx context.Context, workers *sync.WaitGroup) (fire func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	if s.users != nil {
+	if s.users != nil || s.options.Enroller != nil {
 		for range s.options.Errands {
 			workers.Go(func() { s.runErrands(ctx) })
 		}
@@ -96,8 +98,8 @@ func (s *Server) runErrand(ctx context.Context, r *request) {
 }
 
 // run does the errand, and what comes of it: it asks for the user, for the
-// password, or for one after the other. The error says why there is a reason not
-// to answer.
+// password or the Enroller, or for one after the other. The error says why there is
+// a reason not to answer.
 func (r *request) run(ctx context.Context) (why reason, err error) {
 	if r.errand == findUser {
 		r.errand = noErrand
@@ -106,9 +108,20 @@ func (r *request) run(ctx context.Context) (why reason, err error) {
 			return why, nil
 		}
 	}
-	if r.errand == noErrand {
-		return admitted, nil
+	switch r.errand {
+	case activateToken:
+		return r.activate(ctx)
+	case verifyForRule, verifyWithoutToken:
+		return r.runWithPassword(ctx)
+	case answerPrompt:
+		return r.answer(ctx)
 	}
+	return admitted, nil
+}
+
+// runWithPassword does the errand of a login whose password the directory is to
+// verify.
+func (r *request) runWithPassword(ctx context.Context) (reason, error) {
 	verdict, err := r.verifyPassword(ctx)
 	switch {
 	case err != nil:
@@ -117,13 +130,18 @@ func (r *request) run(ctx context.Context) (why reason, err error) {
 		return directoryUnavailable, nil
 	case r.errand == verifyForRule:
 		r.attempt.Preset = verdict
+	case verdict == otp.Excluded && !r.passesByPassword():
+		return r.lead(ctx)
 	default:
 		r.attempt.WithoutToken = verdict
 	}
-	if r.errand == verifyWithoutToken && r.attempt.WithoutToken == otp.Excluded && r.trace.Mode == exclusions.CreateToken {
-		return r.createToken(ctx)
-	}
 	return admitted, nil
+}
+
+// passesByPassword reports whether the password is all that is asked of who holds no
+// token.
+func (r *request) passesByPassword() bool {
+	return r.trace.Mode == exclusions.TokenHolders && r.trace.Pass == exclusions.PassDirectoryPassword
 }
 
 // verifyPassword has the directory verify the password of the request, unless

@@ -22,11 +22,24 @@ const (
 	fuzzAcct     = 1 << iota // hand them to the accounting port
 	fuzzSigned               // make the authenticators right before
 	fuzzStranger             // let them come from an unknown source
-	fuzzRuled                // hand them to a server with rules, a directory and an open dialog
+	fuzzRuled                // hand them to a server with rules, a directory, enrolment and open dialogs
 )
 
-// fuzzState is the State of the open dialog, and of all that are opened.
-var fuzzState = strings.Repeat("A", 32)
+// fuzzStates are States of dialogs that are never over, of alice and of frank, who
+// enrols. There is no chance in them.
+func fuzzStates(b *bench) (alice, frank string) {
+	state := func(user string, d *dialog) string {
+		r := b.auth.pool.make()
+		r.nas = &nas{NASConfig: testNAS(nil)}
+		r.packet.UserName = []byte(user)
+		d.begun, d.expires, d.station = epoch.Unix(), 1<<39, []byte("198.51.100.7")
+		if err := r.seal(d); err != nil {
+			b.Fatal(err)
+		}
+		return string(r.state)
+	}
+	return state("alice", &dialog{kind: nextCodeDialog}), state("frank", &dialog{kind: enrolmentDialog, enrolment: []byte("pin")})
+}
 
 // newFuzzBenches are a server on which nothing but the code counts, and one on
 // which everything else does too. On the second the directory does not answer
@@ -34,14 +47,15 @@ var fuzzState = strings.Repeat("A", 32)
 func newFuzzBenches(tb testing.TB) (plain, ruled *bench) {
 	plain = newBench(tb, func(o *Options) { o.Logger = quiet() })
 	ruled = newRuledBench(tb, exclusions.PassDirectoryPassword, func(o *Options, c *NASConfig) {
-		people := newDirectory(person("alice"), person("eve", "staff"))
+		people := newDirectory(person("alice"), person("eve", "staff"), person("frank"), person("grace"))
 		people.away = func(name string) bool { return strings.HasPrefix(name, "u") }
 		c.Mode, c.Challenge, c.TrustNASIPAddress = exclusions.TokenHolders, true, true
 		c.ClientIPFrom = append(c.ClientIPFrom, exclusions.FramedIPAddress)
-		o.Logger, o.Rand, o.Users = quiet(), zeros{}, people
+		o.Logger, o.Rand, o.Users, o.States, o.Enroller = quiet(), zeros{}, people, box(tb, zeros{}), &guide{}
 		o.Rules = rulesOf(tb, staff, rule("lan", criterion(exclusions.ClientIPs, "10.0.0.0/8")),
 			rule("pc", criterion(exclusions.ClientMACs, "00-10-a4-*"))).replying(tb, office, staff)
 	})
+	ruled.server.options.Enroller.(*guide).store = ruled.store
 	return plain, ruled
 }
 
@@ -49,9 +63,11 @@ func newFuzzBenches(tb testing.TB) (plain, ruled *bench) {
 func (b *bench) prepare() {
 	b.wait(time.Minute) // nothing is left in the reply cache
 	clear(b.store.accounts)
-	b.without("frank")
+	b.without("frank", "grace")
 	b.store.traces, b.journal.records = nil, nil
-	b.server.dialogs.open(&dialog{state: fuzzState, nas: "gateway", user: "alice", station: []byte("198.51.100.7")}, b.server.since(b.now))
+	if g, enrols := b.server.options.Enroller.(*guide); enrols {
+		g.invited, g.asked = map[string]bool{"grace": true}, nil
+	}
 }
 
 // passed is how many logins were accepted, and asked how many were challenged.
@@ -174,6 +190,8 @@ var writeCorpus = flag.Bool("write-corpus", false, "write the seeds of FuzzDatag
 // TestFuzzCorpus keeps the committed seeds: what real NASes send, of every kind.
 func TestFuzzCorpus(t *testing.T) {
 	b := newBench(t, nil)
+	_, ruled := newFuzzBenches(t)
+	alice, frank := fuzzStates(ruled)
 	status := order{code: packet.StatusServer, identifier: 9, serial: 9}
 	device := cisco("mdm-tlv=device-mac=00-10-a4-23-19-c0")
 	chap := order{code: packet.AccessRequest, identifier: 2, serial: 2}.
@@ -209,7 +227,9 @@ func TestFuzzCorpus(t *testing.T) {
 		"cisco":            {pap(10, "bob", "x").station("").adding(device.kind, device.value).adding(packet.NASIdentifier, "asa"), fuzzRuled},
 		"directory-away":   {pap(11, "ursula", passcodeAt(0)), fuzzRuled},
 		"challenge":        {pap(12, "alice", passcodeAt(50)), fuzzRuled},
-		"dialog":           {pap(13, "alice", passcodeAt(0)).station("").state(fuzzState), fuzzRuled},
+		"dialog":           {pap(13, "alice", passcodeAt(0)).station("").state(alice), fuzzRuled},
+		"enrolment":        {pap(14, "frank", "4711").station("").state(frank), fuzzRuled},
+		"first-code":       {pap(15, "grace", passcodeAt(0)).station("203.0.113.1"), fuzzRuled},
 	} {
 		file := filepath.Join("testdata", "fuzz", "FuzzDatagram", name)
 		text := "go test fuzz v1\n[]byte(" + strconv.Quote(string(b.build(seed.order))) + ")\n" + fmt.Sprintf("byte('\\x%02x')\n", seed.how)

@@ -221,7 +221,6 @@ func (l *loop) answer(w *responder, r *request, since time.Duration) {
 		l.leave(r, replyTooLong, err)
 		return
 	}
-	r.endDialog(true)
 	if !l.duplicates.finish(r.slot, r.generation, reply, since) {
 		l.drop(r.nas, &r.from, superseded, nil)
 		return
@@ -232,7 +231,6 @@ func (l *loop) answer(w *responder, r *request, since time.Duration) {
 
 // leave leaves a request without reply. It may come again at once.
 func (l *loop) leave(r *request, why reason, err error) {
-	r.endDialog(false)
 	l.duplicates.release(r.slot, r.generation)
 	l.drop(r.nas, &r.from, why, err)
 }

@@ -82,8 +82,8 @@ func (m *metrics) bind(requests, replies, logins, dropped *prometheus.CounterVec
 
 // states are the metrics that are read off the server when they are asked for.
 type states struct {
-	server                                         *Server
-	inFlight, cache, nasProtects, errands, dialogs *prometheus.Desc
+	server                                *Server
+	inFlight, cache, nasProtects, errands *prometheus.Desc
 }
 
 func newStates(s *Server) *states {
@@ -96,8 +96,7 @@ func newStates(s *Server) *states {
 		cache:    desc("reply_cache_entries", "Requests remembered in the reply cache, in flight or answered.", "port"),
 		nasProtects: desc("nas_message_authenticator",
 			"1 when the NAS has been seen sending a Message-Authenticator that was right, 0 when not yet.", "nas"),
-		errands: desc("errands", "Logins that wait for a directory."),
-		dialogs: desc("dialogs", "Access-Challenges that may still be answered."),
+		errands: desc("errands", "Logins that wait for a directory or for an enrolment."),
 	}
 }
 
@@ -107,7 +106,6 @@ func (st *states) Describe(descs chan<- *prometheus.Desc) {
 	descs <- st.cache
 	descs <- st.nasProtects
 	descs <- st.errands
-	descs <- st.dialogs
 }
 
 // Collect implements prometheus.Collector.
@@ -125,7 +123,6 @@ func (st *states) Collect(out chan<- prometheus.Metric) {
 		gauge(st.cache, cached[p], p.String())
 	}
 	gauge(st.errands, st.server.errands.len())
-	gauge(st.dialogs, st.server.dialogs.len(st.server.since(st.server.clock())))
 	for name, n := range st.server.setup.Load().nases.byName {
 		seen := 0
 		if n.sender.Load() {

@@ -45,7 +45,8 @@ type NASConfig struct {
 	MACFrom      []exclusions.Origin
 	// TrustNASIPAddress takes NAS-IP-Address and NAS-IPv6-Address for true.
 	TrustNASIPAddress bool
-	// Challenge has it asked for the next code by Access-Challenge.
+	// Challenge has its users asked for more by Access-Challenge: the next code, or
+	// what an enrolment takes.
 	Challenge bool
 }
 

@@ -49,19 +49,21 @@ type Options struct {
 	Accounting Accounting
 	Memory     Memory // nothing is remembered when nil
 
-	// Users is the user repository, and Tokens who creates tokens in the mode
-	// create-token. Without Users the name in the request is the user, nobody has
-	// groups, and no password can be verified.
-	Users  UserRepository
-	Tokens TokenCreator
+	// Users is the user repository. Without it the name in the request is the user,
+	// nobody has groups, and no password can be verified.
+	Users UserRepository
+	// Enroller leads to a token who holds none in the mode create-token, and who is
+	// invited in any mode. Without it Tokens creates tokens in the mode create-token.
+	Enroller Enroller
+	Tokens   TokenCreator
 	// Rules are the rules in force: none when nil.
 	Rules *Rules
-	// Errands is how many logins may ask the user repository at the same time: 64
-	// when 0. Sixteen times as many wait for their turn.
+	// Errands is how many logins may ask the user repository or the Enroller at the
+	// same time: 64 when 0. Sixteen times as many wait for their turn.
 	Errands int
 	// DirectoryTime is how long after its packet came a login may wait for the
-	// user repository: 10 s when 0. Users and Tokens give up when their context
-	// is done.
+	// user repository and the Enroller: 10 s when 0. Users, Enroller and Tokens give
+	// up when their context is done.
 	DirectoryTime time.Duration
 
 	// Ready tells whether the store can decide logins; while it cannot,
@@ -91,14 +93,20 @@ type Options struct {
 	// holds no token or was given the first just now.
 	NoTokenMessage string
 
-	// ChallengeMessage is the Reply-Message of an Access-Challenge, which asks for
-	// PIN and next code; there is none when it is empty.
+	// States seals the State of every Access-Challenge. Without it there are none.
+	// Servers that stand in for each other share it.
+	States Sealer
+	// ChallengeMessage is the Reply-Message of an Access-Challenge that asks for PIN
+	// and next code; there is none when it is empty.
 	ChallengeMessage string
 	// ChallengeTime is how long it may be answered: 2 minutes when 0.
 	ChallengeTime time.Duration
-	// Dialogs is how many may wait for their answer: 65,536 when 0. Each takes
-	// about a kilobyte. Beyond that the oldest is forgotten.
-	Dialogs int
+	// EnrolmentTime is how long after its first Access-Challenge an enrolment may be
+	// gone on with: 10 minutes when 0.
+	EnrolmentTime time.Duration
+	// EnrolmentOverMessage is the Reply-Message to who answers later than that:
+	// RejectMessage when empty.
+	EnrolmentOverMessage string
 }
 
 // minReplyCacheTime is how long a reply is kept at least: a NAS may retransmit
@@ -117,6 +125,7 @@ func (o *Options) complete() error {
 	}
 	for name, message := range map[string]string{
 		"reject": o.RejectMessage, "no-token": o.NoTokenMessage, "challenge": o.ChallengeMessage,
+		"enrolment-over": o.EnrolmentOverMessage,
 	} {
 		if len(message) > packet.MaxValue {
 			return fmt.Errorf("RADIUS server: %s message of %d bytes, %d at most", name, len(message), packet.MaxValue)
@@ -135,7 +144,7 @@ func (o *Options) setDefaults() {
 	setDefault(&o.Errands, 64)
 	setDefault(&o.DirectoryTime, 10*time.Second)
 	setDefault(&o.ChallengeTime, 2*time.Minute)
-	setDefault(&o.Dialogs, 65536)
+	setDefault(&o.EnrolmentTime, 10*time.Minute)
 	o.ReplyCacheTime = max(o.ReplyCacheTime, minReplyCacheTime)
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }

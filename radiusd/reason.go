@@ -65,7 +65,7 @@ var reasonText = [firstMalformation]struct{ label, advice string }{
 	directoryUnavailable: {"directory_unavailable",
 		"login not answered, so that the NAS asks another server: the user repository does not answer, and without it nobody knows whether the user needs a code; look at the directory's servers"},
 	undecided: {"undecided",
-		"request not answered, so that the NAS asks another server: the store could not decide it or make it durable"},
+		"request not answered, so that the NAS asks another server: the store could not decide it or make it durable, or an enrolment could not go on"},
 	superseded: {"superseded", ""},
 	replyTooLong: {"reply_too_long",
 		"the reply does not fit into a packet: the request carries too many Proxy-States, or the conditions that the login meets give too many attributes"},

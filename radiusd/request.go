@@ -14,7 +14,7 @@ import (
 // request is one packet that is being served. It owns all that the login needs
 // until it is answered, so that nothing is allocated for it, and goes back to
 // its pool afterwards. Only one goroutine holds it at a time: the receiving one,
-// then, if a directory has to be asked, a worker, then the store, then perhaps a
+// then, if a directory or the Enroller has to be asked, a worker, then the store, then perhaps a
 // worker and the store once more, then the replying one.
 type request struct {
 	next *request // in the pool, or in the list of the decided
@@ -43,6 +43,9 @@ type request struct {
 	errand   errand               // what the login waits for
 	replies  []int                // which conditions for reply attributes it meets
 	dialog   *dialog              // the one it continues
+	state    []byte               // memory for the State of a challenge
+	message  string               // what the Enroller says
+	echo     bool                 // of a prompt of it
 	macs     [maxMACs]exclusions.MAC
 	groups   []string // memory for those that rules name
 	encoded  []byte   // memory for the trace
@@ -110,7 +113,11 @@ func (r *request) forget() {
 		clear(r.groups)
 		r.trace, r.identity = exclusions.Trace{}, nil
 	}
-	r.rules = nil
+	if r.dialog != nil {
+		r.dialog.forget()
+		r.dialog = nil
+	}
+	r.rules, r.message = nil, ""
 }
 
 // pool keeps the requests of a loop and bounds how many are in flight.

@@ -106,6 +106,10 @@ var servings = []struct {
 	{"10000 rules", func(tb testing.TB, o *Options) { o.Rules = manyRules(tb, 10000) }},
 	{"an identity", func(_ testing.TB, o *Options) { o.Users = aMember() }},
 	{"an identity, 10000 rules", func(tb testing.TB, o *Options) { o.Users, o.Rules = aMember(), manyRules(tb, 10000) }},
+	{"an identity, an Enroller", func(tb testing.TB, o *Options) {
+		o.Users, o.Enroller, o.States = aMember(), &guide{}, box(tb, zeros{})
+	}},
+	{"an Enroller", func(_ testing.TB, o *Options) { o.Enroller = &guide{} }},
 	{"an identity, replies", func(tb testing.TB, o *Options) {
 		o.Users, o.Rules = aMember(), new(Rules).replying(tb, staff, office, rule("vpn", criterion(exclusions.Groups, "group 7")))
 	}},

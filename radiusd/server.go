@@ -34,7 +34,6 @@ type Server struct {
 
 	setup     atomic.Pointer[setup]
 	errands   errands
-	dialogs   *dialogs
 	stranger  *nas      // stands for all sources that are no NAS
 	senders   chan *nas // to be remembered
 	scratches sync.Pool
@@ -53,7 +52,6 @@ func New(o Options) (*Server, error) {
 		clock: o.Clock, start: o.Clock(), rand: o.Rand, logger: o.Logger,
 		drainTime: drainTime,
 		errands:   newErrands(o.Errands),
-		dialogs:   newDialogs(o.Dialogs, o.ChallengeTime),
 		stranger:  &nas{memory: &memory{}},
 		senders:   make(chan *nas, senderQueue),
 	}
@@ -132,8 +130,8 @@ type setup struct {
 }
 
 // Set replaces the NAS table and the rules between two packets; nil are no rules.
-// Requests in flight keep the NAS and the rules they came with, as do dialogs that
-// are open, and what was learned of a NAS stays with its name.
+// Requests in flight keep the NAS and the rules they came with; what answers a
+// challenge goes by the present ones. What was learned of a NAS stays with its name.
 func (s *Server) Set(t *NASTable, r *Rules) {
 	s.replace(func(new *setup) { *new = setup{t, r} })
 }

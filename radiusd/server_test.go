@@ -164,6 +164,7 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 		"no accounting":     func(o *Options) { o.Acct = o.Auth },
 		"long message":      func(o *Options) { o.RejectMessage = strings.Repeat("x", 254) },
 		"long challenge":    func(o *Options) { o.ChallengeMessage = strings.Repeat("x", 254) },
+		"long over":         func(o *Options) { o.EnrolmentOverMessage = strings.Repeat("x", 254) },
 		"long no-token":     func(o *Options) { o.NoTokenMessage = strings.Repeat("x", 254) },
 		"metrics are there": func(o *Options) { o.Registerer = newBench(t, nil).registry },
 	} {

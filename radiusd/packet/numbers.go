@@ -64,6 +64,7 @@ const (
 	CHAPChallenge        = Type(rfc2865.CHAPChallenge_Type)
 	TunnelClientEndpoint = Type(rfc2868.TunnelClientEndpoint_Type)
 	EAPMessage           = Type(rfc2869.EAPMessage_Type)
+	Prompt               = Type(rfc2869.Prompt_Type)
 	MessageAuthenticator = Type(rfc2869.MessageAuthenticator_Type)
 	NASIPv6Address       = Type(rfc3162.NASIPv6Address_Type)
 	FramedIPv6Address    = Type(rfc6911.FramedIPv6Address_Type)
