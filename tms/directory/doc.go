@@ -32,6 +32,8 @@
 // A group is known by its DN and by its name (cn, in Active Directory
 // sAMAccountName, too), both folded by FoldGroup. A name that could be read as a DN
 // does not count: whoever may name a group could take the place of another.
+// GroupExists tells whether there is a group that a setting names, so that a slip of
+// the pen is not taken for a group without members.
 //
 // # Memory
 //

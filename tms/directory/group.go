@@ -103,6 +103,9 @@ func (s *groupSet) has(dn string) bool {
 	return known
 }
 
+// hasName reports whether a folded DN or name is in the set.
+func (s *groupSet) hasName(name string) bool { return slices.Contains(s.names, name) }
+
 // sorted is what Identity.Groups has.
 func (s *groupSet) sorted() []string {
 	slices.Sort(s.names)

@@ -28,7 +28,7 @@ func (d *directory) chainGroups(ctx context.Context, c *conn, user *ldap.Entry, 
 			terms += equals(memberChain, entry.DN)
 		}
 	}
-	return d.findGroups(ctx, c, terms, []string{commonName, accountName}, func(e *ldap.Entry) { groups.add(e, commonName, accountName) })
+	return d.findGroups(ctx, c, terms, d.groupNames(), func(e *ldap.Entry) { groups.add(e, d.groupNames()...) })
 }
 
 // primarySID is the SID of a user's primary group: that of the domain, which the

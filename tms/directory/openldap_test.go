@@ -29,6 +29,7 @@ func TestOpenLDAP(t *testing.T) {
 		directorytest.Group("others", personDN("bob")) + more)
 	t.Run("names", func(t *testing.T) { testNames(t, ldap) })
 	t.Run("groups", func(t *testing.T) { testGroups(t, ldap) })
+	t.Run("existence", func(t *testing.T) { testGroupExistence(t, ldap) })
 	t.Run("ambiguity", func(t *testing.T) { testAmbiguity(t, ldap) })
 	t.Run("passwords", func(t *testing.T) { testPasswords(t, ldap) })
 	t.Run("binds", func(t *testing.T) { testBinds(t, ldap) })

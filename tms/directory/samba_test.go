@@ -16,6 +16,7 @@ func TestActiveDirectory(t *testing.T) {
 	t.Run("names", func(t *testing.T) { testSambaNames(t, samba) })
 	t.Run("UPN of another", func(t *testing.T) { testSambaUPN(t, samba) })
 	t.Run("groups", func(t *testing.T) { testSambaGroups(t, samba) })
+	t.Run("existence", func(t *testing.T) { testSambaGroupExistence(t, samba) })
 	t.Run("passwords", func(t *testing.T) { testSambaPasswords(t, samba) })
 }
 
