@@ -118,7 +118,13 @@ func ParseURI(uri string) (otp.Token, string, error) {
 	if err != nil || key.Digits() < 6 || key.Digits() > 10 || key.Period() < 1 || key.Period() > 86400 {
 		return otp.Token{}, "", fmt.Errorf("otpauth URI: algorithm, digits or period are not ones we know")
 	}
-	counter, _ := strconv.ParseUint(u.Query().Get("counter"), 10, 64)
+	query := u.Query()
+	for _, name := range []string{"counter", "period", "digits"} { // wrong ones the library takes for missing
+		if _, err := strconv.ParseUint(query.Get(name), 10, 62); err != nil && query.Has(name) {
+			return otp.Token{}, "", fmt.Errorf("otpauth URI: its %s is not a number", name)
+		}
+	}
+	counter, _ := strconv.ParseUint(query.Get("counter"), 10, 62) // 0 when there is none
 	t := otp.Token{Type: typ, Algorithm: algorithm, Digits: uint8(key.Digits()), Seed: oath.NewSeed(seed)}
 	if typ.Clock() {
 		t.Period = uint32(key.Period())

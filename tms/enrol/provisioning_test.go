@@ -151,6 +151,8 @@ func TestBadURIs(t *testing.T) {
 		"", "http://totp/x?secret=GEZDGNBVGY3TQOJQ", "otpauth://sms/x?secret=GEZDGNBVGY3TQOJQ", "otpauth://totp/x", "otpauth://totp/x?secret=1",
 		"otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&digits=5", "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&digits=11",
 		"otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&period=0", "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&algorithm=MD5", "otpauth://mobilepass/x?secret=GEZDGNBVGY3TQOJQ",
+		"otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&period=sixty", "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&period=", "otpauth://totp/x?secret=GEZDGNBVGY3TQOJQ&digits=+8",
+		"otpauth://hotp/x?secret=GEZDGNBVGY3TQOJQ&counter=-1", "otpauth://hotp/x?secret=GEZDGNBVGY3TQOJQ&counter=18446744073709551615",
 	} {
 		_, _, err := ParseURI(bad)
 		if err == nil {
