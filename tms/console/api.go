@@ -47,6 +47,7 @@ func (a *API) Mount(mux *http.ServeMux) {
 	a.verb(mux, "token.remove", removeToken)
 	a.verb(mux, "token.hand-over", handOverToken)
 	a.verb(mux, "token.list", listTokens)
+	a.verb(mux, "token.export", exportTokens)
 	a.verb(mux, "exclusion.add", addRule)
 	a.verb(mux, "exclusion.remove", removeRule)
 	a.verb(mux, "exclusion.list", listRules)
@@ -54,7 +55,9 @@ func (a *API) Mount(mux *http.ServeMux) {
 	a.verb(mux, "login.explain", explainLogin)
 	a.verb(mux, "event.list", listEvents)
 	a.verb(mux, "key.rotate", rotateKeys)
+	a.mountEnrolment(mux)
 	mux.HandleFunc("POST /v1/user.import", a.importUsers)
+	mux.HandleFunc("POST /v1/token.import", a.importTokens)
 	mux.HandleFunc("POST /v1/store.backup", a.backup)
 }
 

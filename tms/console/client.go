@@ -245,7 +245,7 @@ func (c *Client) open(ctx context.Context, verb string, body io.Reader) (*http.R
 }
 
 // reading are the verbs that change nothing.
-var reading = []string{"user.list", "token.list", "exclusion.list", "exclusion.report", "login.explain", "event.list", "store.backup"}
+var reading = []string{"user.list", "token.list", "invitation.list", "mail.list", "exclusion.list", "exclusion.report", "login.explain", "event.list", "store.backup", "token.export"}
 
 // doubtful adds to the error of a request whose answer is missing that it may
 // have been done all the same, unless it changes nothing or was never sent.

@@ -33,6 +33,13 @@ func (s *oneToken) ChangeUser(_ context.Context, name otp.UserName, _ tms.Act, c
 	return err
 }
 
+func (s *oneToken) Users(_ context.Context, f tms.Filter, each func(*tms.User) error) error {
+	if f.User != s.token.User || f.User == "" {
+		return nil
+	}
+	return each(&tms.User{Exists: true, Name: f.User})
+}
+
 func (s *oneToken) ChangeToken(_ context.Context, serial otp.Serial, _ tms.Act, change func(*tms.Token) error) error {
 	if serial != s.token.Serial {
 		return change(&tms.Token{Token: otp.Token{Serial: serial}})

@@ -9,9 +9,9 @@ import (
 )
 
 //go:embed status.html
-var pages embed.FS
+var statusFile embed.FS
 
-var statusPage = template.Must(template.ParseFS(pages, "status.html"))
+var statusPage = template.Must(template.ParseFS(statusFile, "status.html"))
 
 // Status serves what shows whether the server can do its work: /healthz and
 // /readyz for machines and, with MountPage, a page for people. None of it names
@@ -39,15 +39,20 @@ func (s *Status) Mount(mux *http.ServeMux) {
 	})
 }
 
-// MountPage adds the status page at /.
-func (s *Status) MountPage(mux *http.ServeMux) { mux.HandleFunc("GET /{$}", s.page) }
+// MountPage adds the status page at /, and its style sheet. That is not for the mux
+// of Pages, who have the same one.
+func (s *Status) MountPage(mux *http.ServeMux) {
+	mountStatic(mux)
+	mux.HandleFunc("GET /{$}", s.page)
+}
 
 func (s *Status) page(w http.ResponseWriter, _ *http.Request) {
 	view := struct {
 		*Status
 		Fault  error
 		Uptime time.Duration
-	}{s, s.Ready(), s.Clock().Sub(s.Started).Round(time.Second)}
+		Style  string
+	}{s, s.Ready(), s.Clock().Sub(s.Started).Round(time.Second), styleURL}
 	var page bytes.Buffer
 	if err := statusPage.Execute(&page, view); err != nil {
 		plain(w, http.StatusInternalServerError, "the status page cannot be made")
@@ -55,7 +60,7 @@ func (s *Status) page(w http.ResponseWriter, _ *http.Request) {
 	}
 	header := w.Header()
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'")
+	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "no-referrer")
 	if view.Fault != nil {
