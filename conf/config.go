@@ -29,6 +29,8 @@ type Config struct {
 	Directories []Directory `toml:"directory"`
 	Login       Login       `toml:"login"`
 	Token       Token       `toml:"token"`
+	Enrol       Enrol       `toml:"enrol"`
+	Mail        Mail        `toml:"mail"`
 	Exclusions  []Exclusion `toml:"exclusion"`
 	Replies     []Reply     `toml:"reply"`
 	Store       Store       `toml:"store"`
@@ -80,12 +82,6 @@ type Store struct {
 	// KeyFile is the file of the key that seals seeds and PINs. "" leaves the
 	// choice to [Config.KeyFile].
 	KeyFile string `toml:"key_file"`
-}
-
-// Web is the table [web]: the status page.
-type Web struct {
-	// Listen are its TCP addresses. None turns it off.
-	Listen []netip.AddrPort `toml:"listen"`
 }
 
 // Metrics is the table [metrics]: /metrics, /healthz and /readyz.
@@ -158,6 +154,8 @@ func Defaults() *Config {
 			Period:    30 * time.Second,
 		},
 		Store:   Store{CacheUsers: 1000000},
+		Enrol:   defaultEnrol(),
+		Mail:    Mail{TLS: MailStartTLS, Timeout: 30 * time.Second},
 		Web:     Web{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8812")}},
 		Metrics: Metrics{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9812")}},
 		Log:     Log{Level: slog.LevelInfo, Format: LogText},

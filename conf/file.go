@@ -117,6 +117,13 @@ func (c *Config) readFiles(r *report) {
 		r.readSecret(bindPassword, key+".bind_password", &directory.BindPassword, directory.BindPasswordFile)
 		r.readCertificates(key+".ca_file", directory.CAFile)
 	}
+	r.readSecret(mailPassword, "mail.password", &c.Mail.Password, c.Mail.PasswordFile)
+	r.readCertificates("mail.ca_file", c.Mail.CAFile)
+	for key, path := range map[string]string{"web.certificate_file": c.Web.CertificateFile, "web.key_file": c.Web.KeyFile} {
+		if path != "" {
+			r.readFile(key, path)
+		}
+	}
 	for i, path := range c.Radius.Dictionaries {
 		if path != "" {
 			r.readFile(r.element("radius.dictionaries", i), path)
@@ -180,7 +187,10 @@ func syntaxFault(name string, text []byte, err error) Fault {
 
 // resolve makes paths relative to folder.
 func (c *Config) resolve(folder string) {
-	paths := []*string{&c.DataDir, &c.Store.KeyFile}
+	paths := []*string{
+		&c.DataDir, &c.Store.KeyFile, &c.Web.CertificateFile, &c.Web.KeyFile, &c.Web.ClientDir,
+		&c.Mail.CAFile, &c.Mail.PasswordFile, &c.Enrol.Templates,
+	}
 	for i := range c.NAS {
 		paths = append(paths, &c.NAS[i].SecretFile)
 	}

@@ -105,7 +105,7 @@ func TestSampleDescribesEveryKey(t *testing.T) {
 // describedAt returns the key whose comment in the sample describes key too.
 func describedAt(key string) string {
 	switch {
-	case key == "nas[0].secret", key == "directory[0].bind_password":
+	case key == "nas[0].secret", key == "directory[0].bind_password", key == "mail.password":
 		return key + "_file"
 	case key == "reply[0].name", key == "reply[0].attributes":
 		return key
@@ -134,7 +134,7 @@ func eachKey(table string, of reflect.Type, visit func(key string, tag reflect.S
 // tables, and a name. Two fields together may have one comment.
 func TestConfigIsTheManual(t *testing.T) {
 	fields := 0
-	for _, file := range []string{"config.go", "nas.go", "login.go", "directory.go", "exclusion.go"} {
+	for _, file := range []string{"config.go", "nas.go", "login.go", "directory.go", "exclusion.go", "enrol.go"} {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -21,6 +21,7 @@ var (
 	sharedSecret = secretKind{"shared secret", 6, 256,
 		"use at least 16 random characters, as `openssl rand -hex 16` prints them, here and in the NAS"}
 	bindPassword = secretKind{"password", 1, 256, "give the one of the account bind_dn"}
+	mailPassword = secretKind{"password", 1, 256, "give the one of the account user"}
 )
 
 // readSecret reads a secret from the file at path, if there is one. key is that

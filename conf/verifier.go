@@ -26,9 +26,12 @@ func (c *Config) verify(r *report) {
 		r.addMissing("radius.auth", "has no address, so nobody could log in", `name one, as "0.0.0.0:1812"`)
 	}
 	r.verifyListeners(slices.Concat(listeners("radius.auth", c.Radius.Auth), listeners("radius.acct", c.Radius.Acct)))
-	r.verifyListeners(slices.Concat(listeners("web.listen", c.Web.Listen), listeners("metrics.listen", c.Metrics.Listen)))
+	r.verifyListeners(slices.Concat(listeners("web.listen", c.Web.Listen), listeners("web.listen_https", c.Web.ListenHTTPS), listeners("metrics.listen", c.Metrics.Listen)))
 	r.verifyLogin(&c.Login)
 	r.verifyToken(&c.Token)
+	r.verifyWeb(&c.Web)
+	r.verifyMail(&c.Mail)
+	c.verifyEnrol(r)
 	c.verifyNASes(r)
 	c.verifyDirectories(r)
 	c.verifyRules(r)

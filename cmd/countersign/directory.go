@@ -14,7 +14,6 @@ import (
 	"countersign/exclusions"
 	"countersign/otp"
 	"countersign/radiusd"
-	"countersign/tms"
 	"countersign/tms/directory"
 )
 
@@ -74,22 +73,6 @@ func (u userRepository) VerifyPassword(ctx context.Context, identity *exclusions
 	return passwordVerdicts[refusal], nil
 }
 
-// tokenCreator creates tokens in the mode create-token.
-type tokenCreator struct{ *parts }
-
-// CreateToken implements radiusd.TokenCreator.
-func (c tokenCreator) CreateToken(ctx context.Context, user otp.UserName, nas string) error {
-	t := c.cfg.Load().Token
-	template := tms.NewToken{Type: string(t.Type), Digits: t.Digits}
-	if t.Type != conf.TokenMobilePASS {
-		template.Algorithm = string(t.Algorithm)
-	}
-	if t.Type == conf.TokenTOTP {
-		template.Period = int(t.Period / time.Second)
-	}
-	return c.service.CreateToken(ctx, tms.Caller{Name: "server@" + nas, Administrator: true}, user, template)
-}
-
 // checkSettings is a conf.Check: it finds what no directory can be used with.
 func checkSettings(cfg *conf.Config, fault func(key, problem, remedy string)) {
 	users, err := openUsers(cfg, time.Now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
@@ -145,10 +128,34 @@ func (a *app) checkDirectories(cfg *conf.Config) error {
 		failed++
 		fmt.Fprintf(a.err, "directory %s, %s: %v\n", c.Directory, c.Server, c.Err)
 	}
-	if failed > 0 {
+	if failed > 0 { // and asking on could lock the account
+		return exitStatus(1)
+	}
+	missing := missingGroups(context.Background(), users, cfg.Enrol.Groups)
+	for _, problem := range missing {
+		fmt.Fprintln(a.err, problem)
+	}
+	if len(missing) > 0 {
 		return exitStatus(1)
 	}
 	return nil
+}
+
+// missingGroups are the groups of [enrol] that cannot be found, each with why, in
+// one line.
+func missingGroups(ctx context.Context, users *directory.Repository, groups []string) []string {
+	var missing []string
+	for _, group := range groups {
+		found, err := users.GroupExists(ctx, group)
+		switch {
+		case err != nil:
+			missing = append(missing, fmt.Sprintf("enrol.groups: %q is not verified: %v", group, err))
+		case !found:
+			missing = append(missing, fmt.Sprintf("enrol.groups: no directory has a group %q that the account of bind_dn may see: "+
+				"nobody is in it, so correct its name or DN, or group_base_dn and group_filter", group))
+		}
+	}
+	return missing
 }
 
 // presetOf is what is known of the make of a gateway.

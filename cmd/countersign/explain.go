@@ -201,6 +201,9 @@ func accountLine(x *tms.Explanation) string {
 	if x.TokensDisabled > 0 {
 		text += fmt.Sprintf(", %d disabled", x.TokensDisabled)
 	}
+	if x.TokensExpired > 0 {
+		text += fmt.Sprintf(", %d before or after the time it is valid", x.TokensExpired)
+	}
 	if x.Disabled {
 		text += ", the user is disabled"
 	}

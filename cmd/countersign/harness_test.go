@@ -31,6 +31,7 @@ type installation struct {
 	*testing.T
 	dir, config         string
 	auth, acct, metrics netip.AddrPort
+	pages               netip.AddrPort // for users
 	process             *exec.Cmd
 	environment         []string // more of it, for the server
 	nasKeys             string   // more settings of the NAS
@@ -149,7 +150,7 @@ func (in *installation) start() {
 // that no machine should need.
 func (in *installation) await(what string, so func() bool) {
 	in.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(90 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			in.Fatalf("waited in vain for %s; the server said:\n%s", what, in.log)
 		}

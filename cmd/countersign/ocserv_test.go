@@ -22,9 +22,20 @@ import (
 // and returns its State up to the first NUL byte.
 func (in *installation) ocserv() gateway {
 	in.Helper()
-	roads, port := in.roads(), freePort(in.T, "tcp").Port()
+	roads, port := in.ocservServer()
+	return gateway{"ocserv", func(r road, user, passcode string) bool {
+		client, said := in.spawn(passcode+"\n", append(roads, "openconnect", "--protocol=anyconnect", "--no-dtls", "--non-inter", "--script=true",
+			"--cafile", filepath.Join(in.dir, "server.pem"), "--user", user, "--passwd-on-stdin", "https://"+net.JoinHostPort(r.gateway, strconv.Itoa(port)))...)
+		return in.answer(client, said, "Configured as", "Failed to complete authentication")
+	}}
+}
+
+// ocservServer starts the server. It returns what to run clients with, and its port.
+func (in *installation) ocservServer() (roads []string, port int) {
+	in.Helper()
+	roads, port = in.roads(), int(freePort(in.T, "tcp").Port())
 	in.certificate()
-	values := strings.NewReplacer("DIR", in.dir, "PORT", strconv.Itoa(int(port)), "AUTH", in.auth.String(), "ACCT", in.acct.String())
+	values := strings.NewReplacer("DIR", in.dir, "PORT", strconv.Itoa(port), "AUTH", in.auth.String(), "ACCT", in.acct.String())
 	in.file("radcli-servers", "127.0.0.1 "+sharedSecret+"\n")
 	in.file("radcli.conf", values.Replace(`nas-identifier ocserv-gw
 authserver AUTH
@@ -62,11 +73,7 @@ tls-priorities = "NORMAL:%SERVER_PRECEDENCE"
 `))
 	_, said := in.spawn("", "ocserv", "--foreground", "--debug", "2", "--config", config)
 	in.await("ocserv", func() bool { return strings.Contains(said.String(), "initialized") })
-	return gateway{"ocserv", func(r road, user, passcode string) bool {
-		client, said := in.spawn(passcode+"\n", append(roads, "openconnect", "--protocol=anyconnect", "--no-dtls", "--non-inter", "--script=true",
-			"--cafile", filepath.Join(in.dir, "server.pem"), "--user", user, "--passwd-on-stdin", "https://"+net.JoinHostPort(r.gateway, strconv.Itoa(int(port))))...)
-		return in.answer(client, said, "Configured as", "Failed to complete authentication")
-	}}
+	return roads, port
 }
 
 func TestOcserv(t *testing.T) {

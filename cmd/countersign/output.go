@@ -1,14 +1,17 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -83,21 +86,24 @@ func (a *app) result(v any) error {
 	return json.NewEncoder(a.out).Encode(v)
 }
 
-// showProgress shows on a terminal how far a long act is.
-func (a *app) showProgress(p console.Progress) {
+// bar is a bar that shows on a terminal how far a long act is, and nothing elsewhere.
+// A total of -1 is not known.
+func (a *app) bar(what string, total int64, more ...progressbar.Option) *progressbar.ProgressBar {
+	options := append(more, progressbar.OptionSetDescription(what), progressbar.OptionSetWidth(40), progressbar.OptionThrottle(100*time.Millisecond))
 	f, ok := a.err.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return
+		return progressbar.NewOptions64(total, append(options, progressbar.OptionSetWriter(io.Discard))...)
 	}
-	if p.Total == 0 {
-		fmt.Fprintf(f, "\r%d", p.Done)
-		return
+	return progressbar.NewOptions64(total, append(options, progressbar.OptionSetWriter(f), progressbar.OptionOnCompletion(func() { fmt.Fprintln(f) }))...)
+}
+
+// showProgress shows the progress that a server tells.
+func (a *app) showProgress(p console.Progress) {
+	if a.shown == nil {
+		a.shown = a.bar("", cmp.Or(p.Total, -1))
 	}
-	const width = 40
-	full := int(width * p.Done / p.Total)
-	fmt.Fprintf(f, "\r[%s%s] %3d %%", strings.Repeat("#", full), strings.Repeat(" ", width-full), 100*p.Done/p.Total)
-	if p.Done >= p.Total {
-		fmt.Fprintln(f)
+	if _ = a.shown.Set64(p.Done); p.Done >= p.Total && p.Total > 0 {
+		a.shown = nil
 	}
 }
 

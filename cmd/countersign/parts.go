@@ -32,6 +32,22 @@ type parts struct {
 	users   *directory.Repository // nil when there is no directory
 	rules   *rulebook
 	clock   func() time.Time
+	queued  func() // has mails sent that an act has queued; nil where nobody sends any
+}
+
+// mailingStore is the store that has mails sent at once.
+type mailingStore struct {
+	*embedded.Store
+	parts *parts
+}
+
+// ChangeHolder implements tms.EnrolmentStore.
+func (m mailingStore) ChangeHolder(ctx context.Context, name otp.UserName, act tms.Act, change func(*tms.Holder) error) error {
+	err := m.Store.ChangeHolder(ctx, name, act, change)
+	if err == nil && m.parts.queued != nil {
+		m.parts.queued()
+	}
+	return err
 }
 
 func storePath(cfg *conf.Config) string { return filepath.Join(cfg.DataDir, "countersign.db") }
@@ -68,6 +84,11 @@ func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logg
 		MinPINLength: func() int { return p.cfg.Load().Login.MinPINLength },
 		Rulebook:     p.rules,
 		Explainer:    &explainer{p},
+
+		CanonicalUser: users.CanonicalName,
+
+		Enrolment:       mailingStore{store, p},
+		EnrolmentPolicy: func() tms.EnrolmentPolicy { return enrolmentPolicy(p.cfg.Load()) },
 	}
 	if users != nil {
 		service.Directory = users

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -25,9 +26,10 @@ type app struct {
 	clock    func() time.Time
 	rand     io.Reader
 
-	config string        // --config
-	json   bool          // --json, of listings
-	lines  *bufio.Reader // over in, made when first asked for
+	config string                   // --config
+	json   bool                     // --json, of listings
+	lines  *bufio.Reader            // over in, made when first asked for
+	shown  *progressbar.ProgressBar // of the act that is under way
 }
 
 // root is the tree of commands. Completion for bash, zsh, fish and PowerShell
@@ -46,7 +48,7 @@ func (a *app) root() *cobra.Command {
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.AddCommand(
-		a.serveCommand(), a.quickstartCommand(), a.checkCommand(), a.userCommand(), a.tokenCommand(),
+		a.serveCommand(), a.quickstartCommand(), a.checkCommand(), a.userCommand(), a.tokenCommand(), a.invitationCommand(), a.mailCommand(),
 		a.excludeCommand(), a.explainCommand(), a.eventCommand(), a.loginCommand(), a.backupCommand(), a.restoreCommand(), a.keyCommand(), a.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
@@ -71,7 +73,7 @@ func (a *app) versionCommand() *cobra.Command {
 
 // load reads the configuration. Its faults are printed one a line.
 func (a *app) load() (*conf.Config, error) {
-	cfg, err := conf.Load(a.config, checkRules, checkSettings)
+	cfg, err := conf.Load(a.config, checkRules, checkSettings, checkEnrolment)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no configuration %s: name yours with --config, or try `countersign quickstart`", a.config)
 	}

@@ -25,15 +25,17 @@ import (
 
 	"countersign/conf"
 	"countersign/otp"
+	"countersign/otp/seal"
 	"countersign/radiusd"
 	"countersign/tms/console"
+	"countersign/tms/enrol"
 )
 
 func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the server", Args: cobra.NoArgs,
 		Long: "Run the server until SIGTERM or SIGINT. SIGHUP reads the configuration anew, with the files of secrets and\n" +
-			"dictionaries that it names, and takes over NASes, secrets, rules, replies, [login], [token] and the log level without\n" +
+			"dictionaries that it names, and takes over NASes, secrets, rules, replies, [login], [token], [enrol], [mail] and the log level without\n" +
 			"losing a packet. The log tells which changes need a restart.",
 		RunE: func(*cobra.Command, []string) error { return a.serve(nil) },
 	}
@@ -48,9 +50,13 @@ type server struct {
 	verifier *otp.Verifier
 	radius   *radiusd.Server
 	registry *prometheus.Registry
-	status   *console.Status
-	http     []*http.Server
-	listen   []net.Listener // one for each of http
+
+	mailer    mailer
+	enrolment *enrol.Enrolment
+	regroup   chan struct{} // has an element when the groups of [enrol] are to be looked for
+	status    *console.Status
+	http      []*http.Server
+	listen    []net.Listener // one for each of http
 }
 
 // serve runs the server. started, when not nil, is called once it answers.
@@ -86,7 +92,7 @@ func (a *app) serve(started func(*server) error) error {
 // newServer builds all parts and opens all addresses, so that a fault is told
 // before anybody is answered.
 func (a *app) newServer(cfg *conf.Config, logger *slog.Logger, level *slog.LevelVar) (*server, error) {
-	s := &server{app: a, logger: logger, level: level, registry: prometheus.NewRegistry()}
+	s := &server{app: a, logger: logger, level: level, registry: prometheus.NewRegistry(), regroup: make(chan struct{}, 1)}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p, err := a.openParts(context.Background(), cfg, logger, s.registry)
 	if err != nil {
@@ -116,6 +122,17 @@ func (s *server) build(cfg *conf.Config) error {
 	}
 	s.rules.warn(s.logger)
 	s.verifier = otp.NewVerifier(s.store, policy(cfg.Login))
+	if err := s.newEnrolment(cfg); err != nil {
+		return err
+	}
+	root, err := s.store.BoxKey(context.Background())
+	if err != nil {
+		return err
+	}
+	states, err := seal.NewBox(root, "RADIUS State", s.app.rand)
+	if err != nil {
+		return err
+	}
 	options := radiusd.Options{
 		Auth: cfg.Radius.Auth, Acct: cfg.Radius.Acct, Loops: cfg.Radius.Loops, NASes: table,
 		Verifier: s.verifier, Accounting: s.store, Memory: s.store, Ready: func() bool { return s.store.Ready() == nil },
@@ -123,10 +140,12 @@ func (s *server) build(cfg *conf.Config) error {
 		ReplyCacheEntries: cfg.Radius.ReplyCacheEntries, ReplyCacheTime: cfg.Radius.ReplyCacheTime,
 		MaxInFlight: cfg.Radius.MaxInFlight, ReceiveBuffer: int(cfg.Radius.ReceiveBuffer), RejectMessage: cfg.Login.RejectMessage,
 		NoTokenMessage: cfg.Login.NoTokenMessage, ChallengeMessage: cfg.Login.ChallengeMessage, ChallengeTime: cfg.Login.ChallengeTime,
-		Rules: &s.rules.current.Load().Rules,
+		Rules:    &s.rules.current.Load().Rules,
+		Enroller: enroller{s}, States: states, EnrolmentTime: cfg.Enrol.DialogTime,
+		EnrolmentOverMessage: enrol.OverMessage(string(cfg.Enrol.Language)),
 	}
 	if s.users != nil {
-		options.Users, options.Tokens = userRepository{s.users}, tokenCreator{s.parts}
+		options.Users = userRepository{s.users}
 	}
 	if s.radius, err = radiusd.New(options); err != nil {
 		return err
@@ -138,7 +157,10 @@ func (s *server) build(cfg *conf.Config) error {
 	s.status = &console.Status{
 		Version: version, Started: s.app.clock(), Clock: s.app.clock, Ready: s.store.Ready, Listening: addresses(s.radius.Addrs()),
 	}
-	return s.listenHTTP(cfg)
+	if err := s.listenHTTP(cfg); err != nil {
+		return err
+	}
+	return s.listenHTTPS(cfg, root)
 }
 
 func addresses[T fmt.Stringer](addrs []T) []string {
@@ -205,6 +227,9 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 			}
 		}()
 	}
+	var background sync.WaitGroup
+	background.Go(func() { s.enrolment.Run(ctx) })
+	background.Go(func() { s.watchGroups(ctx) })
 	s.logger.Info("started", "version", version, "radius", s.status.Listening, "nas", len(s.cfg.Load().NAS))
 	s.notify(daemon.SdNotifyReady)
 	if started != nil {
@@ -223,7 +248,9 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 	}
 	s.notify(daemon.SdNotifyStopping)
 	cancel()
-	return errors.Join(err, <-radius, s.stop())
+	err = errors.Join(err, <-radius)
+	background.Wait()
+	return errors.Join(err, s.stop())
 }
 
 // signalled answers signals; the channel gets nil when one says to stop.
@@ -268,6 +295,10 @@ func (s *server) reload() {
 		return
 	}
 	s.logger.Info("reloaded", "nas", len(cfg.NAS), "exclusions", len(cfg.Exclusions))
+	select {
+	case s.regroup <- struct{}{}:
+	default:
+	}
 }
 
 // takeOver makes a new configuration the one in use. What can fail comes first.
@@ -285,6 +316,10 @@ func (s *server) takeOver(ctx context.Context) (*conf.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	office, err := newPostOffice(cfg)
+	if err != nil {
+		return nil, err
+	}
 	err = s.rules.take(ctx, cfg, "server", func(set *ruleset) { s.radius.Set(table, &set.Rules) })
 	if err != nil {
 		return nil, err
@@ -293,6 +328,7 @@ func (s *server) takeOver(ctx context.Context) (*conf.Config, error) {
 	for _, key := range fixed {
 		s.logger.Warn("this setting changes with a restart only", "key", key)
 	}
+	s.mailer.current.Store(office)
 	s.verifier.SetPolicy(policy(cfg.Login))
 	s.level.Set(cfg.Log.Level)
 	return cfg, nil
@@ -315,6 +351,7 @@ func keepFixed(old, new *conf.Config) []string {
 		{"login.no_token_message", &old.Login.NoTokenMessage, &new.Login.NoTokenMessage},
 		{"login.challenge_message", &old.Login.ChallengeMessage, &new.Login.ChallengeMessage},
 		{"login.challenge_time", &old.Login.ChallengeTime, &new.Login.ChallengeTime},
+		{"enrol.dialog_time", &old.Enrol.DialogTime, &new.Enrol.DialogTime}, {"enrol.language", &old.Enrol.Language, &new.Enrol.Language},
 	} {
 		if !reflect.DeepEqual(part.old, part.new) {
 			keys = append(keys, part.key)

@@ -106,7 +106,7 @@ func (a *app) keyCommand() *cobra.Command {
 
 func (a *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check", Short: "Check the configuration, the store and the directories; exit 1 with every fault", Args: cobra.NoArgs,
+		Use: "check", Short: "Check the configuration, the store, the directories and the mail server; exit 1 with every fault", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.load()
 			if err != nil {
@@ -118,8 +118,10 @@ func (a *app) checkCommand() *cobra.Command {
 			}
 			a.say("configuration %s: good, %d NAS", a.config, len(cfg.NAS))
 			err = a.checkStore(cfg)
-			if unanswered := a.checkDirectories(cfg); err == nil {
-				err = unanswered
+			for _, unanswered := range []error{a.checkDirectories(cfg), a.checkMail(cfg)} {
+				if err == nil {
+					err = unanswered
+				}
 			}
 			return err
 		},

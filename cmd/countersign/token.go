@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -23,6 +24,8 @@ const issuer = "Countersign"
 func (a *app) tokenCommand() *cobra.Command {
 	return group("token", "Add, list and change tokens",
 		a.tokenAddCommand(), a.tokenListCommand(), a.tokenShowCommand(), a.tokenAssignCommand(), a.tokenHandOverCommand(), a.tokenResyncCommand(),
+		a.tokenImportCommand(), a.tokenExportCommand(),
+		a.tokenInviteCommand(), a.tokenLostCommand(), a.tokenRecoveryCodesCommand(), a.tokenTemporaryCodesCommand(),
 		a.tokenActCommand("enable", "enabled", "Accept a token's codes again"),
 		a.tokenActCommand("disable", "disabled", "Refuse a token's codes"),
 		a.tokenActCommand("unlock", "unlocked", "End a token's lock and forget its failures"),
@@ -60,6 +63,8 @@ func (a *app) tokenAddCommand() *cobra.Command {
 	flags.IntVar(&f.Digits, "digits", 6, "6 to 10")
 	flags.IntVar(&f.Period, "period", 0, "totp: `seconds` a code lives (usual: 30)")
 	flags.Int64Var(&f.T0, "t0", 0, "totp: Unix `time` the steps count from")
+	flags.TimeVar(&f.ValidFrom, "valid-from", time.Time{}, []string{time.RFC3339, time.DateOnly}, "from when on its codes are accepted, as 2027-01-31 or 2027-01-31T18:00:00+01:00")
+	flags.TimeVar(&f.ValidUntil, "valid-until", time.Time{}, []string{time.RFC3339, time.DateOnly}, "from when on they no longer are")
 	flags.Uint64Var(&f.Counter, "counter", 0, "hotp, mobilepass: the first counter not used")
 	c.MarkFlagsMutuallyExclusive("seed-hex", "seed-stdin", "activation-code-stdin")
 	_ = c.RegisterFlagCompletionFunc("type", cobra.FixedCompletions([]string{"totp", "hotp", "mobilepass"}, cobra.ShellCompDirectiveNoFileComp))
@@ -198,22 +203,32 @@ func (a *app) listTokens(f tms.Filter) error {
 				period = strconv.Itoa(v.Period) + "s"
 			}
 			return t.add(v, string(v.Serial), string(v.User), v.Type, v.Algorithm, strconv.Itoa(v.Digits), period,
-				strconv.FormatUint(v.Counter, 10), strconv.Itoa(v.Drift), strconv.Itoa(v.Failures), tokenState(v))
+				strconv.FormatUint(v.Counter, 10), strconv.Itoa(v.Drift), strconv.Itoa(v.Failures), tokenState(v, a.clock()))
 		}))
 	})
 }
 
 // tokenState is whether a token's codes are taken, in words.
-func tokenState(v tms.TokenView) string {
+func tokenState(v tms.TokenView, now time.Time) string {
 	switch {
+	case v.Lost:
+		return "lost"
 	case v.Disabled:
 		return "disabled"
+	case v.ValidUntil != nil && !now.Before(*v.ValidUntil):
+		return "was valid until " + stamp(*v.ValidUntil)
+	case v.ValidFrom != nil && now.Before(*v.ValidFrom):
+		return "valid from " + stamp(*v.ValidFrom)
 	case v.LockedUntil != nil:
 		return "locked until " + stamp(*v.LockedUntil)
 	case v.MustResync:
 		return "needs two codes (restored)"
 	case v.User == "":
 		return "in stock"
+	case v.Type == otp.CodeList.String() && v.ValidUntil != nil:
+		return fmt.Sprintf("%d temporary codes left, until %s", v.Codes, stamp(*v.ValidUntil))
+	case v.Type == otp.CodeList.String():
+		return fmt.Sprintf("%d recovery codes left", v.Codes)
 	case v.Counter == 0:
 		return "active, never used"
 	}
