@@ -319,9 +319,10 @@ func importer(s Store) {
 // there, and every other is there whole or not at all.
 func killKeepsImportsWhole(w *world) {
 	answered := -1
-	for range 6 {
+	for round := 1; round <= 6 || answered < 0 && round <= 20; round++ {
 		w.close()
-		w.kill(importVictim, 5+rand.IntN(250), func(line string) {
+		// Longer and longer, so that a slow machine answers too.
+		w.kill(importVictim, 5+rand.IntN(100*round), func(line string) {
 			n := 0
 			switch got, _ := fmt.Sscanf(line, "imported %d", &n); {
 			case got == 1:
