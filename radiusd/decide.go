@@ -209,7 +209,7 @@ func (r *request) passWithoutToken() exclusions.Pass {
 	case exclusions.TokenHolders:
 		pass = r.trace.Pass
 	case exclusions.CreateToken:
-		if s.options.Enroller != nil || s.options.Tokens != nil {
+		if s.options.Enroller != nil {
 			pass = exclusions.PassDirectoryPassword
 		}
 	}

@@ -71,11 +71,7 @@ func (r *request) activate(ctx context.Context) (reason, error) {
 // lead takes up a user who holds no token, once the directory has verified the
 // password.
 func (r *request) lead(ctx context.Context) (reason, error) {
-	e := r.loop.server.options.Enroller
-	if e == nil {
-		return r.createToken(ctx)
-	}
-	prompt, err := e.Begin(ctx, r.enrolment())
+	prompt, err := r.loop.server.options.Enroller.Begin(ctx, r.enrolment())
 	return r.follow(prompt, err)
 }
 

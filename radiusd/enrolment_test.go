@@ -3,7 +3,6 @@ package radiusd
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -342,16 +341,5 @@ func TestLongMessages(t *testing.T) {
 		if !slices.Equal(lengths, c.lengths) {
 			t.Errorf("%d: Reply-Messages of %d bytes, want %d", i, lengths, c.lengths)
 		}
-	}
-}
-
-// TestTokensAreCreatedWithoutAnEnroller only.
-func TestTokensAreCreatedWithoutAnEnroller(t *testing.T) {
-	m := &mint{}
-	b, _, _ := enrolling(t, func(o *Options, _ *NASConfig) { o.Tokens, o.States = m, box(t, rand.Reader) })
-	m.store = b.store
-	b.led(pap(1, "eve", "secret of eve"), askPIN)
-	if len(m.made) != 0 {
-		t.Errorf("tokens made: %q", m.made)
 	}
 }

@@ -3,7 +3,6 @@ package radiusd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -172,17 +171,6 @@ func (r *request) verifyPassword(ctx context.Context) (otp.Verdict, error) {
 }
 
 var errNoVerdict = errors.New("the user repository has no verdict about a password")
-
-// createToken gives the user a token. It has to be handed over before it can be
-// used, so this login is refused whatever its passcode is.
-func (r *request) createToken(ctx context.Context) (reason, error) {
-	a := &r.attempt
-	if err := r.loop.server.options.Tokens.CreateToken(ctx, otp.UserName(a.User), r.nas.Name); err != nil {
-		return undecided, fmt.Errorf("creating a token for user %q: %w", a.User, err)
-	}
-	a.Preset = otp.TokenCreated
-	return admitted, nil
-}
 
 // askDirectory goes on with a login that came back from the store: its user holds
 // no token, or typed no code where the directory password will do. It does not

@@ -166,7 +166,7 @@ func TestCreateToken(t *testing.T) {
 	b, people := verifying(t, func(o *Options, c *NASConfig) {
 		m = &mint{}
 		c.Mode, c.Excluded = exclusions.CreateToken, exclusions.NoPass
-		o.Rules, o.Tokens, o.NoTokenMessage = nil, m, "Your token is on its way."
+		o.Rules, o.Enroller, o.NoTokenMessage = nil, m, "Your token is on its way."
 	})
 	m.store = b.store
 	b.without("eve", "bob")

@@ -53,16 +53,15 @@ type Options struct {
 	// nobody has groups, and no password can be verified.
 	Users UserRepository
 	// Enroller leads to a token who holds none in the mode create-token, and who is
-	// invited in any mode. Without it Tokens creates tokens in the mode create-token.
+	// invited in any mode. Without it the mode create-token is as mandatory.
 	Enroller Enroller
-	Tokens   TokenCreator
 	// Rules are the rules in force: none when nil.
 	Rules *Rules
 	// Errands is how many logins may ask the user repository or the Enroller at the
 	// same time: 64 when 0. Sixteen times as many wait for their turn.
 	Errands int
 	// DirectoryTime is how long after its packet came a login may wait for the
-	// user repository and the Enroller: 10 s when 0. Users, Enroller and Tokens give
+	// user repository and the Enroller: 10 s when 0. Users and Enroller give
 	// up when their context is done.
 	DirectoryTime time.Duration
 

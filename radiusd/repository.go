@@ -67,7 +67,7 @@ type Prompt struct {
 	// Verdict is otp.Enrolling, when Message asks the user for something;
 	// otp.Invited or otp.EnrolmentRefused, when the login is refused with Message;
 	// otp.TokenCreated, when there is a token now that somebody has to hand over: then
-	// it is refused as by a TokenCreator;
+	// it is refused with Options.NoTokenMessage;
 	// otp.Undecided, when what was typed is a passcode, for the verifier to decide.
 	// Where Challenge is false it is not otp.Enrolling.
 	Verdict otp.Verdict
@@ -86,13 +86,6 @@ func (redacted) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "[redacte
 
 // MarshalText is [redacted], also in JSON.
 func (redacted) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }
-
-// TokenCreator gives a software token to a user who holds none.
-type TokenCreator interface {
-	// CreateToken makes it durable. That there is a token already by now is no
-	// error.
-	CreateToken(ctx context.Context, user otp.UserName, nas string) error
-}
 
 // Rules are the rules in force. They do not change, and are replaced as a whole.
 // A list may be nil: it has no rules.

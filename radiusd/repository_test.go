@@ -113,20 +113,24 @@ func (b *bench) wantBinds(d *directory, n int) {
 	}
 }
 
-// mint is a TokenCreator that gives tokens to accounts of a ledger.
+// mint is an Enroller that gives tokens to accounts of a ledger, to be handed over.
 type mint struct {
-	store *ledger
-	made  []string
-	fail  error
+	Enroller // nobody is invited or asked anything
+	store    *ledger
+	made     []string
+	fail     error
 }
 
-func (m *mint) CreateToken(_ context.Context, user otp.UserName, nas string) error {
+func (m *mint) Invited([]byte) bool { return false }
+
+func (m *mint) Begin(_ context.Context, e Enrolment) (Prompt, error) {
 	if m.fail != nil {
-		return m.fail
+		return Prompt{}, m.fail
 	}
-	m.made = append(m.made, string(user)+" at "+nas)
-	m.store.set(func(s *ledger) { s.accounts[string(user)] = newAccount() })
-	return nil
+	user := e.Identity.Name
+	m.made = append(m.made, user+" at "+e.NAS)
+	m.store.set(func(s *ledger) { s.accounts[user] = newAccount() })
+	return Prompt{Verdict: otp.TokenCreated}, nil
 }
 
 // criterion is one that a rule of a test has.
