@@ -16,8 +16,8 @@ type TokenExport struct {
 
 // ExportTokens gives out tokens with their seeds, by serial, for a seed file. Lists of
 // codes are left out, and tokens that are disabled or lost, which a seed file cannot
-// say: where it is imported they would be good again. Whoever gets the seeds has the tokens: they must leave the
-// process encrypted only.
+// say: where it is imported they would be good again. Whoever gets the seeds has the
+// tokens: they must leave the process encrypted only.
 func (s *Service) ExportTokens(ctx context.Context, c Caller, e TokenExport) (iter.Seq2[*Token, error], error) {
 	detail := "format=" + e.Format
 	if e.User != "" {
@@ -27,11 +27,15 @@ func (s *Service) ExportTokens(ctx context.Context, c Caller, e TokenExport) (it
 	if err != nil {
 		return nil, err
 	}
+	f, err := s.meant(ctx, c, Filter{User: e.User})
+	if err != nil {
+		return nil, err
+	}
 	if err := s.Store.Record(ctx, act); err != nil {
 		return nil, err
 	}
 	return func(yield func(*Token, error) bool) {
-		err := s.Store.Tokens(ctx, Filter{User: e.User}, func(t *Token) error {
+		err := s.Store.Tokens(ctx, f, func(t *Token) error {
 			if t.Type != otp.CodeList && !t.Disabled && !yield(t, nil) {
 				return errEnough
 			}

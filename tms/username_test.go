@@ -35,6 +35,17 @@ func TestUserNamesWithRealms(t *testing.T) {
 	if err := s.Tokens(ctx, root, Filter{User: `example\alice`}, func(TokenView) error { listed++; return nil }); err != nil || listed != 1 {
 		t.Errorf("%d tokens, %v", listed, err)
 	}
+	exported := 0
+	tokens, err := s.ExportTokens(ctx, root, TokenExport{Format: "csv", User: `example\alice`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range tokens {
+		exported++
+	}
+	if exported != 1 {
+		t.Errorf("%d tokens exported", exported)
+	}
 	if view, err := s.AssignToken(ctx, root, "T1", `EXAMPLE\alice`); err != nil || view.User != "alice" {
 		t.Errorf("%+v, %v", view, err)
 	}

@@ -90,6 +90,9 @@ func (a *app) showIssued(cfg *conf.Config, issued tms.Issued, show bool) error {
 
 // activationURL is the link that a user follows.
 func activationURL(cfg *conf.Config, link tms.Link) string {
+	if cfg.Web.URL == "" {
+		return "none, because [web] has no url"
+	}
 	return strings.TrimSuffix(cfg.Web.URL, "/") + "/activate/" + link.Reveal()
 }
 
