@@ -44,7 +44,9 @@
 //
 // The side of the NAS, which the tests, the load generator and the `login`
 // command play, is in nas.go: the same Builder, [Scratch.SignRequest] and
-// [Scratch.VerifyReply].
+// [Scratch.VerifyReply]. So is that of a server which has others verify logins: it
+// opens the keys in their replies with [Scratch.OpenMPPEKeys], and plays the peer of
+// MS-CHAPv2 with [NTResponse] and [AuthenticatorResponse].
 //
 // # Names
 //

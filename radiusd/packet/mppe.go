@@ -2,7 +2,9 @@ package packet
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"layeh.com/radius"
@@ -86,6 +88,57 @@ func (s *Scratch) AddMSCHAPKeys(b *Builder, secret Secret, requestAuthenticator 
 func (b *Builder) allowMPPE() {
 	b.AddVendor(VendorMicrosoft, msMPPEEncryptionPolicy, []byte{0, 0, 0, 1})
 	b.AddVendor(VendorMicrosoft, msMPPEEncryptionTypes, []byte{0, 0, 0, 6})
+}
+
+// OpenMPPEKeys opens the keys that AddMPPEKeys and AddMSCHAPKeys add, in an
+// Access-Accept that answers a request with the given authenticator: what an
+// MS-CHAPv2 login gives for sending and receiving, of 1 to 239 octets, mostly 16, and
+// the 24 octets of a version 1 login. What is absent is nil. It is not for a reply
+// that is not verified: another secret gives other keys, or the error that a key cannot
+// be opened; then there are none.
+func (s *Scratch) OpenMPPEKeys(secret Secret, reply *Request, requestAuthenticator *[AuthenticatorLength]byte) (send, recv, legacy []byte, err error) {
+	if secret.IsZero() {
+		return nil, nil, nil, errNoSecret
+	}
+	if send, err = openSalted(msMPPESendKey, secret, reply, requestAuthenticator); err != nil {
+		return nil, nil, nil, fmt.Errorf("opening MS-MPPE-Send-Key: %w", err)
+	}
+	if recv, err = openSalted(msMPPERecvKey, secret, reply, requestAuthenticator); err != nil {
+		return nil, nil, nil, fmt.Errorf("opening MS-MPPE-Recv-Key: %w", err)
+	}
+	hidden := reply.VendorValue(VendorMicrosoft, msCHAPMPPEKeys)
+	if hidden == nil {
+		return send, recv, nil, nil
+	}
+	if len(hidden) != 32 {
+		return nil, nil, nil, fmt.Errorf("opening MS-CHAP-MPPE-Keys: %d octets, not 32", len(hidden))
+	}
+	legacy = bytes.Clone(hidden)
+	s.reveal(secret, requestAuthenticator, legacy, hidden)
+	return send, recv, legacy[:24], nil
+}
+
+// openSalted opens an attribute that addSalted made, nil when it is absent.
+func openSalted(vendorType byte, secret Secret, reply *Request, authenticator *[AuthenticatorLength]byte) ([]byte, error) {
+	value := reply.VendorValue(VendorMicrosoft, vendorType)
+	if value == nil {
+		return nil, nil
+	}
+	key, _, err := radius.TunnelPassword(value, secret.key().octets, authenticator[:])
+	if err == nil && len(key) == 0 {
+		err = errors.New("it is empty")
+	}
+	return key, err
+}
+
+// reveal undoes hide: plain is what was hidden, and has room for it.
+func (s *Scratch) reveal(secret Secret, authenticator *[AuthenticatorLength]byte, plain, hidden []byte) {
+	previous := authenticator[:]
+	for i := 0; i < len(hidden); i += AuthenticatorLength {
+		block := hidden[i : i+AuthenticatorLength]
+		subtle.XORBytes(plain[i:], block, s.hash(secret.key().octets, previous))
+		previous = block
+	}
 }
 
 // lmHashStart is the first half of the LM hash (RFC 2433 appendix A.2): its key

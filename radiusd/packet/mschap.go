@@ -79,11 +79,56 @@ func AuthenticatorResponse(userName, passcode, challenge, response []byte) [20]b
 	return sha1Of(digest[:], hash[:], []byte("Pad to make it do more than one iteration"))
 }
 
+// NTResponse answers an MS-CHAPv2 challenge as the peer does (RFC 2759 section
+// 8.1). Both challenges are unpredictable, the first made by the authenticator and
+// the second by the peer. userName goes into the hash as given: it has to be
+// without its "DOMAIN\".
+func NTResponse(userName, passcode []byte, challenge, peer [16]byte) [24]byte {
+	return challengeResponse(challengeHash(peer[:], challenge[:], userName), ntHash(passcode))
+}
+
+// JoinMSCHAP2Response returns an MS-CHAP2-Response (RFC 2548 section 2.3.2) of its
+// parts, with the identifier 0, for [MSCHAP2Matches], [AuthenticatorResponse] and
+// [MPPEKeys].
+func JoinMSCHAP2Response(peer [16]byte, ntResponse [24]byte) (response [50]byte) {
+	copy(peerChallenge(response[:]), peer[:])
+	copy(ntResponseOf(response[:]), ntResponse[:])
+	return response
+}
+
+// SplitMSCHAP2Response returns the parts of an MS-CHAP2-Response of 50 octets, and
+// false if it has not that many.
+func SplitMSCHAP2Response(response []byte) (peer [16]byte, ntResponse [24]byte, ok bool) {
+	if len(response) != msCHAPResponseLength {
+		return peer, ntResponse, false
+	}
+	return [16]byte(peerChallenge(response)), [24]byte(ntResponseOf(response)), true
+}
+
+// LiteralMSCHAPKeys are the keys of [MSCHAPKeys] as RFC 2548 section 2.4.1 has them
+// to the letter, and SafeNet's OTP service: 8 octets of the LM hash, the NT hash
+// itself, and 8 zeros.
+func LiteralMSCHAPKeys(passcode []byte) [32]byte {
+	var keys [32]byte
+	hash := ntHash(passcode)
+	copy(keys[:8], lmHashStart(passcode))
+	copy(keys[8:], hash[:])
+	return keys
+}
+
 // AddMSCHAP2Success adds to an Access-Accept the proof for the peer (RFC 2548
 // section 2.3.3). The identifier is the first octet of the MS-CHAP2-Response.
 func (b *Builder) AddMSCHAP2Success(id byte, authenticatorResponse [20]byte) {
 	value := fmt.Appendf([]byte{id}, "S=%X", authenticatorResponse)
 	b.AddVendor(VendorMicrosoft, msCHAP2Success, value)
+}
+
+// AppendMSCHAP2Success appends what AddMSCHAP2Success adds, for [Builder.AddEncoded].
+func AppendMSCHAP2Success(dst []byte, id byte, authenticatorResponse [20]byte) []byte {
+	var b Builder
+	b.Begin(AccessAccept, 0, nil, Off)
+	b.AddMSCHAP2Success(id, authenticatorResponse)
+	return append(dst, b.buf[HeaderLength:]...)
 }
 
 // AddMSCHAPError adds to an Access-Reject the failure that a peer of MS-CHAP of

@@ -2,6 +2,8 @@ package packet
 
 import (
 	"bytes"
+	"encoding/base64"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -101,6 +103,69 @@ func TestMSCHAP2(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestPeer: what the peer computes is what its NAS passes on.
+func TestPeer(t *testing.T) {
+	for _, v := range mschap2Vectors {
+		challenge, peer := [16]byte(unhex(t, v.challenge)), [16]byte(unhex(t, v.peer))
+		nt := NTResponse([]byte(v.userName), []byte(v.passcode), challenge, peer)
+		equal(t, "NT response", nt[:], unhex(t, v.response))
+		joined, passedOn := JoinMSCHAP2Response(peer, nt), v.responseOf(t)
+		equal(t, "response", joined[1:], passedOn[1:])
+		gotPeer, gotNT, ok := SplitMSCHAP2Response(passedOn)
+		if !ok || gotPeer != peer || gotNT != nt {
+			t.Errorf("%s: it splits into %x and %x, %v", v.name, gotPeer, gotNT, ok)
+		}
+		if _, _, ok := SplitMSCHAP2Response(passedOn[:49]); ok {
+			t.Error("49 octets are a response")
+		}
+		keys := LiteralMSCHAPKeys([]byte(v.passcode))
+		equal(t, "literal keys", keys[:], unhex(t, v.lmHashStart+v.ntHash+"0000000000000000"))
+	}
+}
+
+// TestCapturedKeys is another login at SafeNet's OTP service, as captured. Nobody knows
+// the passcode, but MschapMppeKeys has its NT hash, from which all else follows.
+func TestCapturedKeys(t *testing.T) {
+	unbase64 := func(text string) []byte {
+		octets, err := base64.StdEncoding.DecodeString(text)
+		must(t, err)
+		return octets
+	}
+	keys := unbase64("FNcjWi+hZhVZElihVL3bjeisBR8oMExBAAAAAAAAAAA=")
+	challenge, peer := unbase64("d5IdJ2Vz0lPQnbWCtkANEg=="), unbase64("9BLF7lf4rXn0d2/lKlD4sQ==")
+	hash := [16]byte(keys[8:24])
+	hashed := challengeHash(peer, challenge, []byte("kay"))
+	nt := challengeResponse(hashed, hash)
+	equal(t, "Response", nt[:], unbase64("ZkFXjp+Pbpun7yw+kPwwscjMCrlMifEg"))
+	twice := md4Of(hash[:])
+	digest := sha1Of(twice[:], nt[:], []byte("Magic server to client signing constant"))
+	proof := sha1Of(digest[:], hashed[:], []byte("Pad to make it do more than one iteration"))
+	equal(t, "AuthenticatorResponse", proof[:], unbase64("9d/tDuQYp+UqCqtkiBHyCVusw2g="))
+	master := sha1Of(twice[:], nt[:], []byte("This is the MPPE Master Key"))
+	send, recv := startKey(master[:16], serverSends), startKey(master[:16], serverReceives)
+	equal(t, "MppeSendKey", send[:], unbase64("NLbqfzJ46qWkj7o2piJwIg=="))
+	equal(t, "MppeRecvKey", recv[:], unbase64("Fqp+6ZYTBXcF+/WxhrPl2w=="))
+}
+
+// TestHashesOfSamba holds both hashes against smbencrypt of freeradius-utils.
+func TestHashesOfSamba(t *testing.T) {
+	for _, passcode := range []string{"test533269", "1234755224", "a", "0000000000"} {
+		out, err := exec.Command("smbencrypt", passcode).Output()
+		if err != nil {
+			t.Fatalf("running smbencrypt (scripts/test installs freeradius-utils): %v", err)
+		}
+		fields := strings.Fields(string(out))
+		if len(fields) < 2 || len(fields[len(fields)-1]) != 32 {
+			t.Fatalf("smbencrypt says %q", out)
+		}
+		lm, nt := unhex(t, fields[len(fields)-2]), unhex(t, fields[len(fields)-1])
+		keys := LiteralMSCHAPKeys([]byte(passcode))
+		equal(t, "LM hash", keys[:8], lm[:8])
+		equal(t, "NT hash", keys[8:24], nt)
+		equal(t, "padding", keys[24:], make([]byte, 8))
 	}
 }
 
