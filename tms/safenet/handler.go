@@ -205,6 +205,9 @@ func (h *Handler) decide(ctx context.Context, l *login, source netip.Addr, at ti
 		a.Preset = otp.BadUserName
 	}
 	verdict, err := h.options.Verify(ctx, a)
+	if err == nil && verdict == otp.Undecided {
+		err = errUndecided
+	}
 	if err != nil {
 		return nil, verdict, err
 	}

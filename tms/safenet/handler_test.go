@@ -322,6 +322,9 @@ func TestUndecided(t *testing.T) {
 				s.handler.slots <- struct{}{}
 			}
 		},
+		"nobody knows who the user is": func(s *server) {
+			s.handler.options.Verify = func(context.Context, *otp.Attempt) (otp.Verdict, error) { return otp.Undecided, nil }
+		},
 		"no passcode was shown": func(s *server) {
 			s.handler.options.Verify = func(context.Context, *otp.Attempt) (otp.Verdict, error) { return otp.Excluded, nil }
 		},
