@@ -17,6 +17,7 @@ type Account struct {
 	Exists   bool // false: there is no such user, and nothing else is set
 	Disabled bool
 	PIN      PIN
+	Home     Home
 	Tokens   []Token
 }
 
@@ -33,8 +34,11 @@ type Token struct {
 	// seconds; the end is not part of it. 0 is no bound.
 	ValidFrom, ValidUntil int64
 	Disabled              bool
-	Seed                  oath.Seed
-	State                 State
+	// Learned: the user came by it because it showed the code that the TMS accepted. It is
+	// active, for LocalThenTMS, when State.Agreed has come to Policy.Agreements.
+	Learned bool
+	Seed    oath.Seed
+	State   State
 }
 
 // Valid reports whether an instant is within the token's time.
@@ -78,6 +82,10 @@ type State struct {
 	// was shown and ResyncUntil (Unix seconds) has not passed.
 	ResyncFactor uint64
 	ResyncUntil  int64
+	// Agreed counts the logins that the TMS accepted and the token showed the code
+	// of, the PIN before it right; it stops at the highest number. Disagreed counts those
+	// since the last of them that only one of the two would have accepted.
+	Agreed, Disagreed uint16
 }
 
 // Challenge proves a passcode without showing it: CHAP or MS-CHAP.
@@ -115,7 +123,7 @@ type Attempt struct {
 	Passcode  Passcode
 	Challenge Challenge
 	// Preset, when not Undecided, is a verdict the caller has reached by itself
-	// and that only has to be recorded. Excluded holds unless an administrator
+	// and that only has to be recorded. One that accepts holds unless an administrator
 	// has disabled the user.
 	Preset Verdict
 	// WithoutToken says what becomes of a user who holds no token at all, where
@@ -126,7 +134,7 @@ type Attempt struct {
 	WithoutToken    Verdict
 	AskWithoutToken bool
 	// OrPassword: the directory password will do as well as a right code. What is no
-	// passcode comes back with Decision.Outstanding too.
+	// passcode comes back with Decision.Outstanding too. The Order must be LocalOnly.
 	OrPassword bool
 	// Stranger: no directory has a user of this name, so it may be another name of
 	// one whom a directory has. WithoutToken does not hold then, unless the store
@@ -136,6 +144,21 @@ type Attempt struct {
 	// be another, or the user may need no code. Then only an accept counts;
 	// everything else is left Undecided, though a wrong code is counted.
 	Doubtful bool
+	// Order says who verifies the code, and TMS what the TMS said. While TMS is
+	// TMSNotAsked an attempt that is for the TMS comes back with Decision.AskTMS. That the
+	// TMS could not ask the user more is a Preset.
+	Order Order
+	TMS   TMSAnswer
+	// Answer: what was typed answers a question of the TMS, so it is for the TMS alone,
+	// whatever the Order and the user's Home, and is not compared. A code of ours in it is
+	// burned all the same when the TMS accepts it, and a used one does not pass.
+	Answer bool
+	// Shadow has the TMS asked about holders of active tokens too, and decide, where the
+	// Order is LocalThenTMS.
+	Shadow bool
+	// WhenDown is the verdict where TMS is TMSUnavailable and no token of ours accepts:
+	// TMSDown, or Undecided, to which no answer is given.
+	WhenDown Verdict
 	// Trace tells how it was decided whether a code is needed, and Rule the number
 	// of the rule that says it is not, 0 when none does. Both are only recorded.
 	Trace  []byte
@@ -163,8 +186,14 @@ type Decision struct {
 	// LockedNow: this attempt locked the token.
 	LockedNow bool
 	// Outstanding: nothing was decided or recorded: the caller has to ask the
-	// directory, because of Attempt.AskWithoutToken or Attempt.OrPassword.
+	// directory, because of Attempt.AskWithoutToken or Attempt.OrPassword, or the TMS,
+	// when AskTMS says so.
 	Outstanding bool
+	AskTMS      bool
+	// Own is what our own tokens say of a passcode that the TMS accepted or refused, as
+	// the verdict they would have had; Undecided where the user holds none to compare with,
+	// and of Answers.
+	Own Verdict
 	// Changed has bit i set when the State of Tokens[i] changed.
 	Changed uint32
 }
@@ -178,7 +207,8 @@ type TokenStore interface {
 	// where a.NeedsAccount is false the account may be left empty. A
 	// store that several nodes share may call Decide again with a fresh account
 	// when another node was faster. Submit does not wait for any of this. When
-	// its queue is full it returns false and forgets the attempt.
+	// its queue is full it returns false and forgets the attempt. A Waiter may submit an
+	// attempt again while it is told that its Decision is Outstanding.
 	Submit(a *Attempt) bool
 }
 

@@ -19,6 +19,12 @@
 //	station        the machine the user sits at (Calling-Station-Id)
 //	attempt        one passcode shown once
 //	verdict        what was decided: a closed set of words
+//	TMS            the older server behind us that verifies codes of its own
+//	order          who verifies the code of a login, the TMS or our own tokens, and who first
+//	home           who verifies the codes of one user, whatever the order is
+//	learned        a token that became the user's by showing the code the TMS accepted
+//	active         a token that is enough by itself: not learned, or learned and proven
+//	shadow         the TMS decides, and our own tokens only say what they would have
 //
 // # How an attempt is decided
 //
@@ -85,4 +91,61 @@
 //
 // A verdict is not an error. An error means that nothing could be decided, and
 // then the NAS gets no answer at all.
+//
+// # When there is a TMS
+//
+// The TMS burns codes too, and asking it takes time. So Decide never asks: an attempt
+// that is for the TMS comes back Outstanding (AskTMS), with nothing recorded, the
+// caller asks once and submits the attempt again with the answer.
+//
+// It is for the TMS where the home of the user is the TMS; else where the order begins
+// with it; else, where the order is local-then-tms, if the user has no active token, or
+// in shadow. A learned token is active when TMS and token have agreed about
+// Policy.Agreements logins. Who belongs to the TMS counts as one who holds a token: what
+// is said above of users without one is not for them. With the order local, or when the
+// user's home is here, there is no TMS.
+//
+//  1. A user who is disabled here is refused, whatever the TMS says.
+//  2. Before the TMS is asked a source that waits is refused, and what is on a list of
+//     codes of ours is decided here: recovery codes, and codes for a day, are for who
+//     cannot use the TMS now.
+//  3. A code of a token that is the user's and may not be used here, because it was
+//     disabled or reported lost or this is not its time, is refused: no_token,
+//     token_expired. The TMS may have the same token and know nothing of that. With PAP
+//     this is looked at before the TMS is asked, and always when it has accepted. It holds
+//     for users whose home is the TMS, too: who wants the TMS to decide about a token takes
+//     it from the user here.
+//  4. The TMS accepted: accepted_by_tms. The code is burned on every token of ours that
+//     shows it, as far off as resync looks and whatever stands before it: the TMS may know
+//     another PIN, and vouches for the code. Behind our PIN, where a login looks, it is
+//     an agreement, and no lock is in the way. Elsewhere the two differ, which is noted and is no
+//     failure. A token that has to resync has to do so still: its counter may have been
+//     turned back further than the code was ahead.
+//  5. The TMS accepted what a token of ours has burned: replayed, whatever stands before
+//     it. It was accepted here, while the TMS was away or had no part in it, and must not
+//     pass again. The window of the TMS may be wider than ours, and an event token that is
+//     used here stands still there: so this is looked for as far back as resync looks
+//     ahead, of an event token among its last 10,000 codes.
+//  6. The TMS refused: refused_by_tms, which makes a source wait like a wrong PIN. With
+//     the order tms-then-local our own tokens decide instead, if there are any to use.
+//     Otherwise they are only compared, and what they would have accepted is noted.
+//  7. The TMS gave no answer: where the order has our own tokens too, and the user's
+//     home is not the TMS, these may accept. Nothing else can be said: the verdict is
+//     what the caller wants it to be (WhenDown), and nothing counts against user or source,
+//     because the passcode may have been right at the TMS.
+//  8. The TMS asked the user for more: asked_by_tms. It may have burned a code to get
+//     there, so that is burned here as in 4, and a used one behind the right PIN is
+//     replayed. Nothing is compared.
+//
+// What a user answers to a question of the TMS (Attempt.Answer) is for the TMS alone: no
+// order, no home and no list of codes comes before it. It goes through 1 to 8 like a first passcode,
+// but is not compared, and our own tokens never accept it.
+//
+// CHAP and MS-CHAP show a code only behind the PIN that we know. Where the TMS knows
+// another, what it accepts by them can be neither burned here nor found used.
+//
+// In 2 and 7 tokens are looked at on which no failure counts. So that nobody guesses at
+// codes there, wrong codes behind the right PIN are counted for the user, from wherever
+// they come, in memory: after some of them these tokens are not looked at for a time,
+// which grows as in step 2 above. The TMS is asked all the same, and an accept forgives.
 package otp

@@ -22,6 +22,8 @@ type Policy struct {
 
 	MaxWrongPasswords int           // wrong passwords of a user that the directory is shown
 	WrongPasswordTime time.Duration // within this, which begins anew with each
+
+	Agreements int // logins that TMS and a learned token agree about until it is active, at least 1
 }
 
 // DefaultPolicy is what the shipped configuration says.
@@ -32,5 +34,6 @@ func DefaultPolicy() Policy {
 		ThrottleAfter: 3, ThrottleFirst: time.Second, ThrottleMax: time.Minute,
 		ThrottleForget: 15 * time.Minute, ThrottleEntries: 65536,
 		MaxWrongPasswords: 3, WrongPasswordTime: 30 * time.Minute,
+		Agreements: 2,
 	}
 }

@@ -30,7 +30,7 @@ func Resync(t *Token, first, second string, rewind bool, at time.Time, p Policy)
 	f := newFinder(&gen, t, &p, at)
 	before := t.State
 	if rewind && t.Type.Clock() {
-		t.State = State{}
+		t.State = State{Agreed: before.Agreed, Disagreed: before.Disagreed}
 	}
 	factor, found := f.search(&one, true)
 	if found < farMatch || !f.at(factor+1, &two) {

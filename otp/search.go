@@ -32,6 +32,7 @@ type finder struct {
 	token  *Token
 	policy *Policy
 	now    int64 // the server's time step, clock tokens only
+	taken  bool  // the TMS has taken the code: it is looked for wherever the TMS may have found it
 }
 
 // newFinder prepares the search in a token's factors at an instant.
@@ -52,8 +53,23 @@ func (f *finder) at(factor uint64, p prover) bool {
 
 // search looks for the code: at the last used factor first, so that the very
 // same digits never pass twice in a row, then in the login window, the
-// likeliest factor first, and then, when far is set, where resync looks.
+// likeliest factor first, and then, when far is set, where resync looks. What the TMS
+// has taken may be further off, and rather a used code than one that resync would find.
 func (f *finder) search(p prover, far bool) (uint64, match) {
+	if !f.taken {
+		return f.look(p, far)
+	}
+	factor, found := f.look(p, false)
+	if found == noMatch {
+		factor, found = f.searchBack(p)
+	}
+	if found == noMatch {
+		factor, found = f.look(p, true)
+	}
+	return factor, found
+}
+
+func (f *finder) look(p prover, far bool) (uint64, match) {
 	s := &f.token.State
 	if s.Counter > 0 && f.at(s.Counter-1, p) {
 		return s.Counter - 1, usedMatch
@@ -117,6 +133,30 @@ func (f *finder) searchClock(p prover, far bool) (uint64, match) {
 		}
 		if ok {
 			return step, sought
+		}
+	}
+	return 0, noMatch
+}
+
+// maxBack is how many used counters are looked at for a code that the TMS has taken:
+// more than a user comes to in years.
+const maxBack = 10_000
+
+// searchBack looks among the used factors alone, for codes that another server may still
+// take for new ones. That of an event token that is used here stands still there, so
+// nearly all of its codes are.
+func (f *finder) searchBack(p prover) (uint64, match) {
+	if f.token.Type.Clock() {
+		step, ok := f.around(p, int64(f.token.State.Drift), int64(f.policy.ResyncSteps), usedMatch)
+		if ok {
+			return step, usedMatch
+		}
+		return 0, noMatch
+	}
+	used := f.token.State.Counter
+	for i := range min(used, maxBack) {
+		if factor := used - 1 - i; f.at(factor, p) {
+			return factor, usedMatch
 		}
 	}
 	return 0, noMatch
@@ -201,13 +241,27 @@ func (s *State) forgetResync() { s.ResyncFactor, s.ResyncUntil = 0, 0 }
 // locked reports whether the token is locked at an instant.
 func (s *State) locked(at time.Time) bool { return s.LockedUntil > at.Unix() }
 
-// burn uses up factor and all before it and forgets failures, lock and resync.
-func (f *finder) burn(factor uint64) {
-	drift := f.token.State.Drift
+// sound reports whether the token's code is enough: it is neither locked nor has to
+// resync.
+func (s *State) sound(at time.Time) bool { return !s.locked(at) && !s.MustResync }
+
+// use uses up factor and all before it, and changes nothing else that a login takes
+// into account.
+func (f *finder) use(factor uint64) {
+	s := &f.token.State
 	if f.token.Type.Clock() {
-		drift = int32(f.offset(factor))
+		s.Drift = int32(f.offset(factor))
 	}
-	f.token.State = State{Counter: factor + 1, Drift: drift}
+	s.Counter = factor + 1
+	s.forgetResync()
+}
+
+// burn uses up factor and all before it and forgets failures, lock and resync. What
+// the TMS and the token agreed about stays.
+func (f *finder) burn(factor uint64) {
+	f.use(factor)
+	s := &f.token.State
+	s.Failures, s.LockedUntil, s.MustResync = 0, 0, false
 }
 
 // fail counts a wrong code and reports whether it locked the token.

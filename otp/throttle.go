@@ -39,6 +39,16 @@ func (m *misses) source(a *Attempt) uint64 {
 	return h.Sum64()
 }
 
+// guesses is the user as one number that is no source: for wrong codes that count
+// neither on a token nor for a source. With CHAP and MS-CHAP, where it is not known
+// whether the PIN was right, it is the user and the source.
+func (m *misses) guesses(a *Attempt) uint64 {
+	if a.Challenge != nil {
+		return m.source(a) + 1
+	}
+	return maphash.Bytes(m.seed, a.User)
+}
+
 // waits reports whether the source has to wait.
 func (m *misses) waits(source uint64, at time.Time) bool {
 	if m.size.Load() == 0 {
@@ -72,11 +82,11 @@ func (m *misses) repeated(source uint64, a *Attempt, p *Policy) bool {
 // note counts a decision for or against the source.
 func (m *misses) note(source uint64, at time.Time, d *Decision, p *Policy) {
 	switch d.Verdict {
-	case WrongPIN, WrongPasscode:
+	case WrongPIN, WrongPasscode, RefusedByTMS:
 		if !d.Repeated {
 			m.count(source, at.UnixNano(), p)
 		}
-	case Accepted:
+	case Accepted, AcceptedByTMS:
 		m.forgive(source)
 	}
 }

@@ -73,6 +73,16 @@ const (
 	// EnrolmentRefused: the way to a token ended here: it took too long, there was
 	// nowhere to send the mail to, or too much was wrong.
 	EnrolmentRefused
+	// AcceptedByTMS: the TMS behind us has accepted the login.
+	AcceptedByTMS
+	// RefusedByTMS: the TMS behind us has refused it.
+	RefusedByTMS
+	// AskedByTMS: the TMS asked the user for more, by an Access-Challenge of its own.
+	AskedByTMS
+	// CannotAsk: it did, and the NAS cannot show that to the user.
+	CannotAsk
+	// TMSDown: the TMS did not answer.
+	TMSDown
 	verdictCount
 )
 
@@ -82,10 +92,11 @@ var verdicts = [verdictCount]string{
 	"excluded", "needs_pap", "wrong_password", "password_expired", "directory_disabled", "directory_locked",
 	"directory_refused", "token_created",
 	"token_expired", "enrolling", "invited", "enrolment_refused",
+	"accepted_by_tms", "refused_by_tms", "asked_by_tms", "cannot_ask", "tms_down",
 }
 
 // Accepts reports whether the login is let in.
-func (v Verdict) Accepts() bool { return v == Accepted || v == Excluded }
+func (v Verdict) Accepts() bool { return v == Accepted || v == Excluded || v == AcceptedByTMS }
 
 // String is the verdict's word.
 func (v Verdict) String() string {

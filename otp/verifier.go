@@ -54,12 +54,12 @@ func (a *Attempt) Decide(account *Account) {
 }
 
 // NeedsAccount reports whether the account has to be known to decide.
-func (a *Attempt) NeedsAccount() bool { return a.Preset == Undecided || a.Preset == Excluded }
+func (a *Attempt) NeedsAccount() bool { return a.Preset == Undecided || a.Preset.Accepts() }
 
 // preset takes over the verdict of the caller.
 func (a *Attempt) preset(account *Account) {
 	a.Decision.Verdict = a.Preset
-	if a.Preset == Excluded && account.Disabled {
+	if a.Preset.Accepts() && account.Disabled {
 		a.Decision.Verdict = UserDisabled
 	}
 }
@@ -71,7 +71,7 @@ func (s *scratch) run(v *Verifier, a *Attempt, account *Account) {
 	d := &a.Decision
 	switch {
 	case d.Outstanding:
-	case a.Doubtful && d.Verdict != Accepted:
+	case a.Doubtful && !d.Verdict.Accepts() && d.Verdict != AskedByTMS:
 		d.Verdict = Undecided
 	case a.OrPassword && a.Challenge != nil && (d.Verdict == WrongPasscode || d.Verdict == UnknownUser || d.Verdict == NoToken):
 		d.Verdict = NeedsPAP // it may have been the password, which the directory cannot verify
@@ -101,10 +101,19 @@ type try struct {
 
 // decide is the whole of it; doc.go tells it in prose.
 func (s *scratch) decide(misses *misses) {
-	a, d := s.attempt, &s.attempt.Decision
-	if s.withoutToken() || a.OrPassword && s.passwordInstead() {
+	if s.concernsTMS() {
+		if s.byTMS(misses) {
+			return
+		}
+	} else if s.withoutToken() || s.attempt.OrPassword && s.passwordInstead() {
 		return
 	}
+	s.byTokens(misses)
+}
+
+// byTokens decides by the user's tokens.
+func (s *scratch) byTokens(misses *misses) {
+	a, d := s.attempt, &s.attempt.Decision
 	if d.Verdict = s.unfit(); d.Verdict != Undecided {
 		s.pretend()
 		return
@@ -115,7 +124,7 @@ func (s *scratch) decide(misses *misses) {
 		d.Verdict = Throttled
 		return
 	}
-	best := s.tryTokens()
+	best := s.tryTokens((*Token).usable)
 	if best != nil {
 		s.settle(best)
 	} else {
@@ -159,7 +168,7 @@ func (s *scratch) passwordInstead() bool {
 	if s.attempt.Challenge != nil {
 		return false
 	}
-	s.tryTokens()
+	s.tryTokens((*Token).usable)
 	for i := range s.account.Tokens {
 		if t := &s.tries[i]; t.right || t.match != noMatch {
 			return false
@@ -209,27 +218,37 @@ func (s *scratch) unfit() Verdict {
 	}
 	verdict := NoToken
 	for i := range s.account.Tokens {
-		switch t := &s.account.Tokens[i]; {
-		case t.usable(s.attempt.At):
+		t := &s.account.Tokens[i]
+		if t.usable(s.attempt.At) {
 			return Undecided
-		case !t.Disabled:
+		}
+		if t.unusable() == TokenExpired {
 			verdict = TokenExpired
 		}
 	}
 	return verdict
 }
 
-// tryTokens tries the passcode on each token and returns the best match under
-// a right PIN, nil when there is none.
-func (s *scratch) tryTokens() *try {
+// unusable is the verdict about a token that may not be used.
+func (t *Token) unusable() Verdict {
+	if t.Disabled {
+		return NoToken
+	}
+	return TokenExpired
+}
+
+// tryTokens tries the passcode on each token of those chosen and returns the best
+// match under a right PIN, nil when there is none.
+func (s *scratch) tryTokens(chosen func(*Token, time.Time) bool) *try {
 	var best *try
 	for i := range s.account.Tokens {
 		t := &s.tries[i]
 		*t = try{}
-		if !s.account.Tokens[i].usable(s.attempt.At) {
+		if !chosen(&s.account.Tokens[i], s.attempt.At) {
 			continue
 		}
 		t.finder = newFinder(&s.gen, &s.account.Tokens[i], s.policy, s.attempt.At)
+		t.finder.taken = s.attempt.TMS == TMSAccepted || s.attempt.TMS == TMSAsked
 		s.tryToken(t)
 		if t.right && t.match != noMatch && (best == nil || t.match > best.match) {
 			best = t
@@ -240,7 +259,8 @@ func (s *scratch) tryTokens() *try {
 
 // tryToken splits the passcode for one token and searches the code. A wrong PIN
 // costs the same search, so that the time tells nothing of it. With CHAP and
-// MS-CHAP each factor costs many hashes, so resync does not look there.
+// MS-CHAP each factor costs many hashes, so resync does not look there; what the TMS has
+// taken is looked for all the same.
 func (s *scratch) tryToken(t *try) {
 	if s.attempt.Challenge != nil {
 		s.trial.begin(s.attempt.Challenge, s.account.PIN)
@@ -280,24 +300,34 @@ func (s *scratch) anyRight() bool {
 
 // settle turns the best match into a verdict and changes states.
 func (s *scratch) settle(best *try) {
-	d, at := &s.attempt.Decision, s.attempt.At
-	token := best.finder.token
-	d.Serial, d.Offset = token.Serial, best.finder.offset(best.factor)
-	state := &token.State
-	switch {
-	case best.match == usedMatch:
-		d.Verdict = Replayed
-	case best.match == freshMatch && !state.locked(at) && !state.MustResync, state.resynced(best.factor, at):
-		d.Verdict = Accepted
+	d, at, token := &s.attempt.Decision, s.attempt.At, best.finder.token
+	s.name(best)
+	switch d.Verdict = best.verdict(at); d.Verdict {
+	case Accepted:
 		s.burnAll()
-	default:
-		d.Verdict = NextCode
-		if state.locked(at) {
-			d.Verdict = Locked
-		}
-		state.remember(best.factor, at, s.policy)
+	case NextCode, Locked:
+		token.State.remember(best.factor, at, s.policy)
 		s.changed(token)
 	}
+}
+
+// name says which token the decision is about, and where its code was.
+func (s *scratch) name(t *try) {
+	d := &s.attempt.Decision
+	d.Serial, d.Offset = t.finder.token.Serial, t.finder.offset(t.factor)
+}
+
+// verdict is what a match under a right PIN comes to.
+func (t *try) verdict(at time.Time) Verdict {
+	switch state := &t.finder.token.State; {
+	case t.match == usedMatch:
+		return Replayed
+	case t.match == freshMatch && state.sound(at), state.resynced(t.factor, at):
+		return Accepted
+	case state.locked(at):
+		return Locked
+	}
+	return NextCode
 }
 
 // burnAll burns the accepted code on every token that shows it now: by chance
@@ -305,12 +335,18 @@ func (s *scratch) settle(best *try) {
 // user has shown who they are, so the failures of all tokens are forgotten.
 func (s *scratch) burnAll() {
 	for i := range s.account.Tokens {
-		t, token := &s.tries[i], &s.account.Tokens[i]
-		switch {
-		case t.right && t.match >= farMatch:
+		if t := &s.tries[i]; t.right && t.match >= farMatch {
 			t.finder.burn(t.factor)
-			s.changed(token)
-		case token.State.Failures > 0:
+			s.changed(t.finder.token)
+		}
+	}
+	s.forgetFailures()
+}
+
+// forgetFailures forgets those of all tokens; a lock stays.
+func (s *scratch) forgetFailures() {
+	for i := range s.account.Tokens {
+		if token := &s.account.Tokens[i]; token.State.Failures > 0 {
 			token.State.Failures = 0
 			s.changed(token)
 		}

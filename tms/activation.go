@@ -284,7 +284,8 @@ func (s *Service) countFailure(ctx context.Context, act Act, found *Invitation) 
 
 // settle ends an invitation by making its token the user's, who is added if need be,
 // with the PIN that was chosen before or now. The token is as it is in found. It takes
-// the place of those that were lost.
+// the place of those that were lost. The TMS does not know it, so nobody asks there any
+// more, unless an administrator has said so.
 func (s *Service) settle(ctx context.Context, act Act, found *Invitation, chosen otp.PIN) (TokenView, error) {
 	act.Detail = "serial=" + string(found.Token.Serial)
 	var view TokenView
@@ -303,6 +304,9 @@ func (s *Service) settle(ctx context.Context, act Act, found *Invitation, chosen
 			h.User = User{Exists: true, Name: found.User, Created: act.At}
 		}
 		h.User.PIN = pin
+		if h.User.Home == otp.HomeUnsaid {
+			h.User.Home = otp.HomeLocal
+		}
 		token := Token{Exists: true, Token: found.Token, User: found.User, Created: act.At, Enrolled: true, Local: found.Local}
 		h.dropLost()
 		h.Tokens = append(h.Tokens, token)

@@ -9,7 +9,7 @@ import (
 
 // outcomes are the verdicts in words that a user may read.
 var outcomes = map[otp.Verdict]string{
-	otp.Undecided:         "not answered",
+	otp.Undecided:         "not answered: the directory did not answer, and only an accept could have been right",
 	otp.Accepted:          "accepted: OTP PIN and eToken were right",
 	otp.UnknownUser:       "refused: there was no such user",
 	otp.UserDisabled:      "refused: the user was disabled",
@@ -36,6 +36,11 @@ var outcomes = map[otp.Verdict]string{
 	otp.Enrolling:         "asked for more: the user was on the way to a token",
 	otp.Invited:           "refused: the user had no token yet; the mail that was sent tells how to get one",
 	otp.EnrolmentRefused:  "refused: the way to a token ended there, and the log says why: no mail address was known, the user was in none of the groups of [enrol], there were too many mails or wrong answers, it took too long, or the user could not be invited (a disabled one, say)",
+	otp.AcceptedByTMS:     "accepted by the TMS",
+	otp.RefusedByTMS:      "refused by the TMS",
+	otp.AskedByTMS:        "asked for more by the TMS",
+	otp.CannotAsk:         "refused: the TMS asked the user for more, and the gateway cannot show that; if it can, its [[nas]] has to say challenge = true",
+	otp.TMSDown:           "the TMS did not answer: refused, or not answered, as when_down says",
 }
 
 // prediction is the decision about a login that did not happen.
@@ -51,6 +56,8 @@ func (k *Case) prediction(x *Explanation, doubt bool) string {
 		return k.pass() + ": " + x.Rule.told()
 	case doubt || k.Source == exclusions.Unavailable:
 		return doubtful
+	case x.atTMS:
+		return k.needed(x, fmt.Sprintf("%s belongs to the TMS", x.User))
 	case k.Mode == exclusions.Mandatory:
 		return k.needed(x, "mode mandatory wants one of every user") + lacking(x)
 	case x.Tokens > 0:
@@ -80,18 +87,39 @@ func (k *Case) recollection(x *Explanation, e *Event) string {
 		return k.pass() + ": " + x.Rule.told()
 	case settled[verdict] != "":
 		return settled[verdict]
-	case k.Source == exclusions.Unavailable && verdict != otp.Accepted:
+	case k.Source == exclusions.Unavailable && !verdict.Accepts():
 		return doubtful
 	case enrolment(verdict):
 		return fmt.Sprintf("no login, but the way to a token: %s held none", x.User)
 	case k.Mode == exclusions.Mandatory:
 		return k.needed(x, "mode mandatory wants one of every user")
+	}
+	return k.recalledHolder(x, e)
+}
+
+// recalledHolder is recollection where it depends on who holds a token, or belongs to the
+// TMS.
+func (k *Case) recalledHolder(x *Explanation, e *Event) string {
+	switch verdict := e.Decision.Verdict; {
+	case k.belonged(x, e):
+		return k.needed(x, fmt.Sprintf("%s belonged to the TMS", x.User))
 	case withoutToken(verdict):
-		return k.withoutToken(x, "held", "was")
+		return k.recalledWithoutToken(x, e)
 	case verdict == otp.UnknownUser:
 		return k.needed(x, fmt.Sprintf("there was no user %s", x.User))
+	case k.TMS != nil && !ofTokens(&e.Decision):
+		return k.needed(x, fmt.Sprintf("%s held a token, or belonged to the TMS", x.User))
 	}
 	return k.needed(x, fmt.Sprintf("%s held a token", x.User))
+}
+
+// recalledWithoutToken is withoutToken of a login that did happen. With a method that hides
+// the password it may have been for the TMS.
+func (k *Case) recalledWithoutToken(x *Explanation, e *Event) string {
+	if tms, _ := k.hidden(x, e); tms {
+		return fmt.Sprintf("a password or an eToken was needed, and neither can be verified: %s held no token, or belonged to the TMS, and the mode was %v", x.User, k.Mode)
+	}
+	return k.withoutToken(x, "held", "was")
 }
 
 // undecidable reports whether a verdict says that the request was none that could

@@ -27,6 +27,7 @@ type situation struct {
 	directoryRefuses bool
 	stranger         bool
 	disabled         bool
+	tms              bool // there is an OTP service
 	tokens           int
 	tokensDisabled   int
 	tokensExpired    int
@@ -35,6 +36,9 @@ type situation struct {
 func (s situation) build() (*Case, *Explanation) {
 	k := &Case{Trace: exclusions.Trace{Mode: s.mode, Pass: s.pass, Source: s.source}, DirectoryDisabled: s.directoryRefuses}
 	x := &Explanation{User: "alice", Known: !s.stranger, Disabled: s.disabled, Tokens: s.tokens, TokensDisabled: s.tokensDisabled, TokensExpired: s.tokensExpired}
+	if s.tms {
+		k.TMS = &Assignment{OTPService: true}
+	}
 	if s.rule || s.rules {
 		x.Rules = []RuleStanding{{Name: "printers", Source: FromFile, Text: "client MAC is in it"}}
 	}
@@ -106,9 +110,17 @@ func TestRecollections(t *testing.T) {
 		{situation{}, otp.Invited, "the way to a token"},
 		{holders, otp.EnrolmentRefused, "the way to a token"},
 		{situation{}, otp.TokenExpired, "eToken needed"},
+		{situation{}, otp.RefusedByTMS, "eToken needed: there are no rules, and mode mandatory"},
+		{holders, otp.AcceptedByTMS, "eToken needed: no rule is met, and alice belonged to the TMS"},
+		{situation{mode: exclusions.CreateToken}, otp.TMSDown, "and alice belonged to the TMS"},
+		{situation{mode: exclusions.CreateToken, source: exclusions.Unavailable, tms: true}, otp.AcceptedByTMS, "and alice belonged to the TMS"},
+		{situation{mode: exclusions.CreateToken, source: exclusions.Fresh, tms: true}, otp.NeedsPAP, "alice held no token, or belonged to the TMS, and the mode was create-token"},
+		{situation{mode: exclusions.CreateToken, tms: true}, otp.NeedsPAP, "eToken needed: there are no rules, and alice belonged to the TMS"},
+		{situation{mode: exclusions.TokenHolders, tms: true}, otp.Throttled, "alice held a token, or belonged to the TMS"},
+		{situation{mode: exclusions.TokenHolders, tms: true}, otp.WrongCode, "and alice held a token"},
 	} {
 		k, x := test.is.build()
-		e := &Event{Login: Login{Decision: otp.Decision{Verdict: test.verdict}}}
+		e := &Event{Login: Login{Method: otp.CHAP, Decision: otp.Decision{Verdict: test.verdict}}}
 		if got := k.recollection(x, e); !strings.Contains(got, test.want) {
 			t.Errorf("%+v, %v: %s\nwant %s", test.is, test.verdict, got, test.want)
 		}

@@ -44,6 +44,16 @@
 // without an end has recovery codes, one with an end temporary codes of the
 // helpdesk. A user has one list of each kind at most.
 //
+// Behind the server there may be the TMS that knows the users' tokens so far. Who
+// verifies the codes of a user follows from what the user holds (otp.Order), until it is
+// said (User.Home): Cutover and Rollback say it of many, each in a change of its own.
+// MigrationStatus counts how far the users are, by the functions that decide logins, and
+// has no numbers when a directory is silent. MigrationStore keeps whom the TMS has let
+// in. LearnToken, LearnPIN and UnlearnToken are the acts of who watches those logins:
+// they give a token from stock to the user whom the TMS has let in with its code, with the
+// OTP PIN that stood before it, and take it back. What is learned decides nothing until
+// further logins have agreed with it (otp.State.Agreed).
+//
 // Errors that callers branch on are sentinels: ErrNotFound, ErrExists,
 // ErrForbidden, ErrInvalid. Everything else means that the store failed.
 //

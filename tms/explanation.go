@@ -36,6 +36,8 @@ type Case struct {
 	// DirectoryDisabled: the account is disabled in its directory. Of a login that
 	// did happen the verdict says that.
 	DirectoryDisabled bool
+	// TMS is who verifies the code where one is needed; nil where there is no TMS.
+	TMS *Assignment
 	// Reply are the attributes that rules give an Access-Accept, each as
 	// "Fortinet-Group-Name = admins"; ReplyDoubt: there may be more, which depends
 	// on groups that are unknown.
@@ -87,9 +89,17 @@ type Explanation struct {
 	// The user here, as it is at present.
 	Known          bool `json:"known"` // there is such a user
 	Disabled       bool `json:"disabled"`
+	home           otp.Home
+	active         bool // one of the tokens is, for local-then-tms
+	lists          bool // one of the tokens is a list of codes that may be used
 	Tokens         int  `json:"tokens"`
 	TokensDisabled int  `json:"tokens_disabled"` // so many of them
 	TokensExpired  int  `json:"tokens_expired"`  // not disabled, but before or after the time in which they are valid
+
+	// VerifiedBy says who verifies the code or that nobody does, where there is a TMS; of a
+	// login that did happen, who did, as far as its record tells.
+	VerifiedBy string `json:"verified_by,omitempty"`
+	atTMS      bool   // the TMS does
 
 	Decision string        `json:"decision"`       // whether a code is needed and why, in a sentence
 	Rule     *RuleStanding `json:"rule,omitempty"` // the rule that decides
@@ -131,10 +141,11 @@ func (s *Service) Explain(ctx context.Context, c Caller, r ExplainRequest) (Expl
 		return x, err
 	}
 	rule, doubt := -1, false
-	if k.Exclusions != nil && k.Pass != exclusions.NoPass {
+	if k.Exclusions != nil && k.canPass() {
 		rule, doubt = k.Exclusions.Decide(&k.Login)
 	}
 	x.setRule(rule)
+	x.setVerifier(&k)
 	x.Decision = k.prediction(&x, doubt)
 	return x, nil
 }
@@ -173,6 +184,7 @@ func (s *Service) ExplainEvent(ctx context.Context, c Caller, event string) (Exp
 	if x.Rule == nil && undecidable(e.Decision.Verdict) {
 		x.Rules = x.Rules[:0] // nobody looked at them, or asked who the user is
 	}
+	x.setVerified(&k, &e)
 	x.Decision = k.recollection(&x, &e)
 	return x, nil
 }
@@ -235,18 +247,20 @@ func (s *Service) addAccount(ctx context.Context, x *Explanation) error {
 		return nil // such a user there cannot be
 	}
 	if err := s.Store.Users(ctx, Filter{User: name}, func(u *User) error {
-		x.Known, x.Disabled = true, u.Disabled
+		x.Known, x.Disabled, x.home = true, u.Disabled, u.Home
 		return nil
 	}); err != nil {
 		return err
 	}
-	at := s.Clock()
+	at, policy := s.Clock(), s.Policy()
 	return s.Store.Tokens(ctx, Filter{User: name}, func(t *Token) error {
 		valid := t.Valid(at)
 		if t.Type == otp.CodeList && !valid {
 			return nil // with a list that is over nobody holds a token
 		}
 		x.Tokens++
+		x.active = x.active || t.Active(at, &policy)
+		x.lists = x.lists || t.Type == otp.CodeList && !t.Disabled
 		switch {
 		case t.Disabled:
 			x.TokensDisabled++

@@ -149,3 +149,20 @@ func TestExplainEvent(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// How it stands with the TMS is known where a server runs.
+func TestBehindState(t *testing.T) {
+	s, _ := serving()
+	if _, err := s.BehindState(ctx, root); !errors.Is(err, ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	s.Behind = behind{State: "open"}
+	if v, err := s.BehindState(ctx, root); err != nil || v.State != "open" {
+		t.Errorf("%+v, %v", v, err)
+	}
+}
+
+// behind is a Behind that knows one answer.
+type behind BehindView
+
+func (b behind) Behind() BehindView { return BehindView(b) }

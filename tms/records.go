@@ -19,6 +19,8 @@ type User struct {
 	// Unentitled is since when the directory says that the user may have no enrolled
 	// tokens, zero while it does not. Only ChangeHolder knows it.
 	Unentitled time.Time
+	// Home says who verifies the user's codes, the TMS or we.
+	Home otp.Home
 }
 
 // Token is a token as an administrator sees it: the token and whose it is.
@@ -112,6 +114,9 @@ type Filter struct {
 	// the name of a directory for the users it has. It is for Service.Users; the
 	// Store does not see it.
 	Source string
+	// Learnable chooses tokens that are in stock and those that were learned; Differing
+	// the logins about which the TMS and our own tokens did not agree.
+	Learnable, Differing bool
 }
 
 // Store keeps users and tokens. Each change is one transaction that also writes

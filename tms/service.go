@@ -48,6 +48,12 @@ type Options struct {
 	// Enrolment keeps invitations and mails; nobody can be invited when it is nil.
 	Enrolment       EnrolmentStore
 	EnrolmentPolicy func() EnrolmentPolicy // there when Enrolment is
+
+	// Migration keeps who logs in at a TMS; nothing can be done about the way from there
+	// when it is nil.
+	Migration MigrationStore
+	// Behind knows the TMS of the server that runs; nil where none does.
+	Behind Behind
 }
 
 // Keeper looks after the store as a whole. Progress may be nil.

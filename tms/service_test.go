@@ -41,6 +41,7 @@ func TestTheGateRefusesEveryAct(t *testing.T) {
 		"RemoveRule":   func() error { return s.RemoveRule(ctx, stranger, "r") },
 		"Rules":        func() error { return s.Rules(ctx, stranger, "", nil) },
 		"RuleReport":   func() error { _, err := s.RuleReport(ctx, stranger, 0); return err },
+		"BehindState":  func() error { _, err := s.BehindState(ctx, stranger); return err },
 		"Explain":      func() error { _, err := s.Explain(ctx, stranger, ExplainRequest{}); return err },
 		"ExplainEvent": func() error { _, err := s.ExplainEvent(ctx, stranger, "1-0"); return err },
 		"CreateToken":  func() error { return s.CreateToken(ctx, stranger, "x", NewToken{}) },
@@ -69,6 +70,18 @@ func TestTheGateRefusesEveryAct(t *testing.T) {
 		"SetEntitled":          func() error { _, err := s.SetEntitled(ctx, stranger, "x", true); return err },
 		"RevokeEnrolled":       func() error { return s.RevokeEnrolled(ctx, stranger, "x") },
 		"Mails":                func() error { return s.Mails(ctx, stranger, Filter{}, nil) },
+
+		"SetHome": func() error {
+			_, err := s.SetHome(ctx, stranger, HomeChange{User: "x", Home: "local"})
+			return err
+		},
+		"Cutover":         func() error { _, err := s.Cutover(ctx, stranger, Move{All: true}, nil, nil); return err },
+		"Rollback":        func() error { _, err := s.Rollback(ctx, stranger, Move{All: true}, nil, nil); return err },
+		"MigrationStatus": func() error { _, err := s.MigrationStatus(ctx, stranger, nil, nil, nil); return err },
+
+		"LearnToken":   func() error { return s.LearnToken(ctx, stranger, Lesson{User: "x", Serial: "s"}) },
+		"LearnPIN":     func() error { return s.LearnPIN(ctx, stranger, Lesson{User: "x", Serial: "s"}) },
+		"UnlearnToken": func() error { return s.UnlearnToken(ctx, stranger, Lesson{User: "x", Serial: "s"}) },
 
 		"ImportTokens": func() error { _, err := s.ImportTokens(ctx, stranger, TokenImport{}, nil); return err },
 		"ExportTokens": func() error { _, err := s.ExportTokens(ctx, stranger, TokenExport{}); return err },
@@ -239,6 +252,9 @@ func TestUsersMayDoNothingElse(t *testing.T) {
 		"passcode":    func() error { _, err := s.ActivateByPasscode(ctx, alice, "alice", otp.Passcode{}); return err },
 		"by key":      func() error { _, err := s.InvitationByKey(ctx, alice, m.invite["alice"].Key); return err },
 		"Events":      func() error { return s.Events(ctx, alice, Filter{User: "alice"}, nil) },
+		"SetHome":     func() error { _, err := s.SetHome(ctx, alice, HomeChange{User: "alice", Home: "local"}); return err },
+		"Cutover":     func() error { _, err := s.Cutover(ctx, alice, Move{User: "alice"}, nil, nil); return err },
+		"Rollback":    func() error { _, err := s.Rollback(ctx, alice, Move{User: "alice"}, nil, nil); return err },
 	} {
 		if err := act(); !errors.Is(err, ErrForbidden) {
 			t.Errorf("%s: %v, want it forbidden", name, err)

@@ -206,6 +206,27 @@ func TestRenewal(t *testing.T) {
 	}
 }
 
+// What was learned of a token stays when its seed file is imported again, and its user's
+// home too; with another seed it has to prove itself anew.
+func TestImportKeepsWhatWasLearned(t *testing.T) {
+	s, m := serving()
+	m.users["alice"] = User{Exists: true, Name: "alice", Home: otp.HomeTMS}
+	row := eventRow(3, "A1", "")
+	learned := Token{Exists: true, Token: row.Token, User: "alice", Created: now}
+	learned.Learned, learned.State = true, otp.State{Counter: 9, Agreed: 2, Disagreed: 1}
+	m.token["A1"] = learned
+	row.Token.Seed = oath.NewSeed([]byte("seed of A1")) // read from a file once more
+	wantFigures(t, imports(t, s, TokenImport{}, row), "1 read, 0 imported, 0 updated, 1 unchanged, 0 skipped, 0 users, stopped false")
+	if got := m.token["A1"]; got != learned || m.users["alice"].Home != otp.HomeTMS {
+		t.Errorf("%+v, want %+v; %+v", got, learned, m.users["alice"])
+	}
+	row.Token.Seed = oath.NewSeed([]byte("another seed"))
+	wantFigures(t, imports(t, s, TokenImport{}, row), "1 read, 0 imported, 1 updated, 0 unchanged, 0 skipped, 0 users, stopped false")
+	if got := m.token["A1"]; !got.Learned || got.User != "alice" || got.State.Agreed != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestRenewalKeepsMobilePASS: a seed file has such a token as the hotp token that it is.
 func TestRenewalKeepsMobilePASS(t *testing.T) {
 	mobile := otp.Token{Type: otp.MobilePASS, Algorithm: oath.SHA256, Digits: 6, Seed: oath.NewSeed([]byte("12345678"))}

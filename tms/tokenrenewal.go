@@ -15,6 +15,9 @@ import (
 //   - An event token with another seed was programmed anew, and begins where the file
 //     says. But that may be the seed before the last, out of an old file: so when codes
 //     of the token were used here it needs two in a row once, as after a restore.
+//
+// A token that was learned stays so. How often TMS and token have agreed is of the
+// seed, and stays with it: with another one it has to prove itself anew.
 func renew(t *otp.Token, file otp.Token) {
 	same := t.Seed.Equal(file.Seed)
 	state := file.State
@@ -35,7 +38,7 @@ func renew(t *otp.Token, file otp.Token) {
 	if state.Counter != t.State.Counter {
 		state.ResyncFactor, state.ResyncUntil = 0, 0
 	}
-	file.Serial, file.Disabled, file.State = t.Serial, t.Disabled, state
+	file.Serial, file.Disabled, file.Learned, file.State = t.Serial, t.Disabled, t.Learned, state
 	if same {
 		file.Seed = t.Seed // or a token that stays as it is would look changed
 	}

@@ -34,6 +34,9 @@ type TokenView struct {
 	ValidUntil  *time.Time   `json:"valid_until,omitempty"` // the end is not part of it
 	Enrolled    bool         `json:"enrolled"`              // it came of an invitation
 	Created     time.Time    `json:"created"`
+	Learned     bool         `json:"learned,omitempty"`   // its user came by it because it showed the code that the TMS accepted
+	Agreed      int          `json:"agreed,omitempty"`    // logins that the TMS accepted and the token showed the code of
+	Disagreed   int          `json:"disagreed,omitempty"` // logins since then that only one of the two would have accepted
 }
 
 func (s *Service) viewToken(t *Token) TokenView {
@@ -42,6 +45,7 @@ func (s *Service) viewToken(t *Token) TokenView {
 		Disabled: t.Disabled, Counter: t.State.Counter, Drift: int(t.State.Drift), Failures: int(t.State.Failures),
 		MustResync: t.State.MustResync, ValidFrom: instant(t.ValidFrom), ValidUntil: instant(t.ValidUntil),
 		Enrolled: t.Enrolled, Lost: t.Lost, Created: t.Created,
+		Learned: t.Learned, Agreed: int(t.State.Agreed), Disagreed: int(t.State.Disagreed),
 	}
 	if t.Type.Clock() {
 		v.Period, v.T0 = int(t.Period), t.T0

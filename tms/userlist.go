@@ -22,7 +22,8 @@ type UserView struct {
 	Disabled bool         `json:"disabled"`
 	Created  time.Time    `json:"created,omitzero"` // in the store
 	Tokens   []otp.Serial `json:"tokens"`
-	Sources  []string     `json:"sources"` // Local, and the directory that has the user
+	Sources  []string     `json:"sources"`        // Local, and the directory that has the user
+	Home     string       `json:"home,omitempty"` // who verifies the user's codes, local or tms; "" leaves it to the configuration
 
 	// What the directory says.
 	Realm             string `json:"realm,omitempty"`
@@ -31,7 +32,9 @@ type UserView struct {
 }
 
 func viewUser(u *User) UserView {
-	return UserView{Name: u.Name, Sources: []string{Local}, PIN: !u.PIN.IsZero(), Disabled: u.Disabled, Created: u.Created, Tokens: u.Tokens}
+	return UserView{
+		Name: u.Name, Sources: []string{Local}, PIN: !u.PIN.IsZero(), Disabled: u.Disabled, Created: u.Created, Tokens: u.Tokens, Home: saidHome(u.Home),
+	}
 }
 
 // viewIdentity is what a listing shows of a user whom only a directory has.

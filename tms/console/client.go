@@ -116,6 +116,11 @@ func (c *Client) ExplainEvent(ctx context.Context, event string) (tms.Explanatio
 	return ask[tms.Explanation](ctx, c, "login.explain", explainRequest{Event: event}, envelope{})
 }
 
+// BehindState is tms.Service.BehindState.
+func (c *Client) BehindState(ctx context.Context) (tms.BehindView, error) {
+	return ask[tms.BehindView](ctx, c, "tms.state", struct{}{}, envelope{})
+}
+
 // Users is tms.Service.Users.
 func (c *Client) Users(ctx context.Context, f tms.Filter, each func(tms.UserView) error) error {
 	return enumerate(ctx, c, "user.list", asked(f), each)
@@ -191,18 +196,23 @@ func ask[T any](ctx context.Context, c *Client, verb string, request any, e enve
 
 // asked is a Filter on the wire.
 func asked(f tms.Filter) listRequest {
-	return listRequest{User: string(f.User), Serial: string(f.Serial), Source: f.Source, Limit: f.Limit}
+	return listRequest{User: string(f.User), Serial: string(f.Serial), Source: f.Source, Limit: f.Limit, Differing: f.Differing}
 }
 
 // enumerate performs a listing.
 func enumerate[T any](ctx context.Context, c *Client, verb string, request any, each func(T) error) error {
-	return c.send(ctx, verb, request, envelope{}, func(text json.RawMessage) error {
+	return c.send(ctx, verb, request, envelope{}, items(each), nil)
+}
+
+// items gives each the items of an answer.
+func items[T any](each func(T) error) func(json.RawMessage) error {
+	return func(text json.RawMessage) error {
 		var item T
 		if err := json.Unmarshal(text, &item); err != nil {
 			return err
 		}
 		return each(item)
-	}, nil)
+	}
 }
 
 func (c *Client) send(ctx context.Context, verb string, request any, e envelope, item func(json.RawMessage) error, result any) error {
@@ -245,7 +255,7 @@ func (c *Client) open(ctx context.Context, verb string, body io.Reader) (*http.R
 }
 
 // reading are the verbs that change nothing.
-var reading = []string{"user.list", "token.list", "invitation.list", "mail.list", "exclusion.list", "exclusion.report", "login.explain", "event.list", "store.backup", "token.export"}
+var reading = []string{"user.list", "token.list", "invitation.list", "mail.list", "exclusion.list", "exclusion.report", "login.explain", "event.list", "store.backup", "token.export", "migration.status", "tms.state"}
 
 // doubtful adds to the error of a request whose answer is missing that it may
 // have been done all the same, unless it changes nothing or was never sent.

@@ -238,6 +238,7 @@ func TestStatus(t *testing.T) {
 	s := &Status{
 		Version: "1.2.3", Started: started, Clock: func() time.Time { return started.Add(90 * time.Second) },
 		Ready: func() error { return fault }, Listening: []string{"127.0.0.1:1812"},
+		TMS: func() string { return "logins are shown to it" },
 	}
 	mux := http.NewServeMux()
 	s.Mount(mux)
@@ -259,6 +260,7 @@ func TestStatus(t *testing.T) {
 			}
 		}
 	}
+	check("/", 200, "logins are shown to it")
 	check("/healthz", 200, "ok")
 	check("/readyz", 200, "ready")
 	check("/", 200, "1.2.3", "1m30s", "127.0.0.1:1812", "Logins are being answered")

@@ -27,6 +27,7 @@ type (
 	listRequest   struct {
 		User, Serial, Source string
 		Limit                int
+		Differing            bool // of event.list: only logins that TMS and own tokens did not agree about
 	}
 	reportRequest struct{ Within time.Duration }
 	// explainRequest is an Event that was, or a login that was not.
@@ -96,7 +97,7 @@ func fromWire(w *wireError) error {
 
 // filter turns what was asked for into a Filter.
 func (r listRequest) filter() (tms.Filter, error) {
-	f := tms.Filter{Limit: r.Limit, Source: r.Source}
+	f := tms.Filter{Limit: r.Limit, Source: r.Source, Differing: r.Differing}
 	if f.Limit < 0 {
 		return f, fmt.Errorf("%w: limit %d: must not be negative; 0 is all", tms.ErrInvalid, f.Limit)
 	}

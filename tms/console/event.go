@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"countersign/exclusions"
+	"countersign/otp"
 	"countersign/tms"
 )
 
@@ -24,6 +25,11 @@ type EventView struct {
 	Offset    int64  `json:"offset,omitempty"`
 	Repeated  bool   `json:"repeated,omitempty"`
 	LockedNow bool   `json:"locked_now,omitempty"`
+
+	// What our own tokens say of a passcode that the TMS has judged, and what it means
+	// when they do not agree.
+	Own        string `json:"own,omitempty"`
+	Difference string `json:"difference,omitempty"`
 
 	// What the trace of a login tells, where there was something to tell.
 	Rule       string   `json:"rule,omitempty"`  // by which no code was needed
@@ -51,6 +57,9 @@ func viewEvent(e *tms.Event) EventView {
 		v.Kind, v.User, v.NAS, v.Station, v.Method = "login", e.User, e.NAS, e.Station, e.Method.String()
 		v.Verdict, v.Serial, v.Offset = d.Verdict.String(), string(d.Serial), d.Offset
 		v.Repeated, v.LockedNow = d.Repeated, d.LockedNow
+		if d.Own != otp.Undecided {
+			v.Own, v.Difference = d.Own.String(), tms.Difference(d)
+		}
 		v.addTrace(&e.Login)
 	case tms.ActEvent:
 		v.Kind, v.Actor, v.Verb, v.Object, v.Detail = "act", e.Actor, e.Verb, e.Object, e.Detail

@@ -54,7 +54,7 @@ func (s *oneRule) Recall(context.Context, *tms.Event) (tms.Case, error) { return
 func connectRule(t *testing.T) (*Client, *oneRule) {
 	t.Helper()
 	store := &oneRule{rule: tms.Rule{Rule: exclusions.Rule{Name: "printers"}}}
-	return mount(t, tms.NewService(tms.Options{Store: store, Explainer: store, Clock: time.Now}), true), store
+	return mount(t, tms.NewService(tms.Options{Store: store, Explainer: store, Clock: time.Now, Policy: otp.DefaultPolicy}), true), store
 }
 
 func TestRulesTravel(t *testing.T) {

@@ -24,6 +24,9 @@ type Status struct {
 	Ready func() error
 	// Listening are the addresses that answer RADIUS.
 	Listening []string
+	// TMS tells in a few words how it stands with the TMS behind the server; nil when there
+	// is none.
+	TMS func() string
 }
 
 // Mount adds /healthz, which answers while the process runs, and /readyz, which

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"countersign/otp"
 	"countersign/tms"
 )
 
@@ -38,7 +39,8 @@ func Records(batch []byte, each func(index uint32, record []byte) error) error {
 }
 
 // Selects reports whether a filter wants an event: one that is about the user
-// or the serial, be it a login or an act. The limit is the caller's.
+// or the serial, be it a login or an act, and differs if it has to. The limit is the
+// caller's.
 func Selects(f *tms.Filter, e *tms.Event) bool {
 	user, serial := string(f.User), string(f.Serial)
 	switch {
@@ -46,6 +48,28 @@ func Selects(f *tms.Filter, e *tms.Event) bool {
 		return false
 	case serial != "" && string(e.Decision.Serial) != serial && (e.Kind != tms.ActEvent || e.Object != serial):
 		return false
+	case f.Differing && !differs(e.Decision.Verdict, e.Decision.Own):
+		return false
 	}
 	return true
+}
+
+// Differs reports whether a record may be of a login about which the TMS and our own
+// tokens did not agree. It spares parsing the others, and leaves damage to ParseRecord.
+func Differs(record []byte) bool {
+	d := decoder{rest: record}
+	var changes [otp.MaxTokens]Change
+	var verdict, own otp.Verdict
+	kind, _ := d.head()
+	d.changes(changes[:0])
+	if kind == tms.LoginEvent {
+		verdict, own = d.skipLogin()
+	}
+	return d.bad || differs(verdict, own)
+}
+
+// differs reports whether a login was let in and our own tokens would not have done so,
+// or the other way round.
+func differs(verdict, own otp.Verdict) bool {
+	return own != otp.Undecided && own.Accepts() != verdict.Accepts()
 }

@@ -27,10 +27,11 @@
 //	change      token id, revision, state
 //	state       flags (one byte), counter, then what the flags say:
 //	            1 must resync; 2 drift; 4 failures; 8 locked until (Unix seconds);
-//	            16 resync factor and resync until (Unix seconds)
+//	            16 resync factor and resync until (Unix seconds); 32 agreed and disagreed
 //	login       user, NAS, station, method (one byte), verdict (one byte), flags (one
-//	            byte: 1 repeated, 2 locked now), serial, offset; and, only when one
-//	            of them is there, rule and trace (text)
+//	            byte: 1 repeated, 2 locked now, 4 own), serial, offset; own (one byte)
+//	            when a flag says so; and, only when one of them is there, rule and
+//	            trace (text)
 //	act         actor, verb, object, detail
 //	accounting  NAS, source, attributes
 //

@@ -3,6 +3,8 @@ package store
 import (
 	"reflect"
 	"testing"
+
+	"countersign/tms"
 )
 
 // FuzzParseRecord: whatever parses comes out the same when it is written and
@@ -19,6 +21,9 @@ func FuzzParseRecord(f *testing.F) {
 		changes, use, err := ParseChanges(nil, b)
 		if err != nil || !reflect.DeepEqual(changes, first.Changes) || use != useOf(&first) {
 			t.Fatalf("changes %+v, use %+v, error %v, want %+v", changes, use, err, first)
+		}
+		if Differs(b) != Selects(&tms.Filter{Differing: true}, &first.Event) {
+			t.Fatalf("differs: %v, of %+v", Differs(b), first)
 		}
 		second, err := ParseRecord(AppendRecord(nil, &first))
 		if err != nil {

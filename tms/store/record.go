@@ -33,6 +33,8 @@ type Use struct {
 const ( // flags of a login
 	flagRepeated = 1 << iota
 	flagLockedNow
+	flagOwn
+	flagsOfLogin = 1<<iota - 1
 )
 
 // timeSize is the length of an encoded instant.
@@ -92,9 +94,16 @@ func appendLogin[T string | []byte](dst []byte, user T, nas string, station T, m
 	if d.LockedNow {
 		flags |= flagLockedNow
 	}
+	if d.Own != otp.Undecided {
+		flags |= flagOwn
+	}
 	dst = append(dst, byte(method), byte(d.Verdict), flags)
 	dst = appendText(dst, d.Serial)
-	return binary.AppendVarint(dst, d.Offset)
+	dst = binary.AppendVarint(dst, d.Offset)
+	if d.Own != otp.Undecided {
+		dst = append(dst, byte(d.Own))
+	}
+	return dst
 }
 
 // appendDeciding ends a login with the rule and the trace, if it has any.
@@ -190,23 +199,34 @@ func (d *decoder) login(l *tms.Login) {
 	l.Decision.LockedNow = flags&flagLockedNow != 0
 	l.Decision.Serial = otp.Serial(d.text())
 	l.Decision.Offset = d.varint()
-	if flags&^(flagRepeated|flagLockedNow) != 0 {
-		d.fail()
-	}
+	l.Decision.Own = d.own(flags)
+	d.check(flags&^flagsOfLogin == 0)
 	var trace []byte
 	if l.Rule, trace = d.deciding(); len(trace) > 0 {
 		l.Trace = bytes.Clone(trace)
 	}
 }
 
-// skipLogin goes past what login reads before the rule.
-func (d *decoder) skipLogin() {
+// own reads the verdict of our own tokens, if the flags of the login say so.
+func (d *decoder) own(flags byte) (own otp.Verdict) {
+	if flags&flagOwn != 0 {
+		own = otp.Verdict(d.octet())
+		d.check(own != otp.Undecided)
+	}
+	return own
+}
+
+// skipLogin goes past what login reads before the rule, and reads only the verdicts.
+func (d *decoder) skipLogin() (verdict, own otp.Verdict) {
 	for range 3 { // user, NAS, station
 		d.view()
 	}
-	d.skip(3) // method, verdict, flags
-	d.view()  // serial
+	d.octet() // method
+	verdict = otp.Verdict(d.octet())
+	flags := d.octet()
+	d.view() // serial
 	d.varint()
+	return verdict, d.own(flags)
 }
 
 // deciding reads what appendDeciding wrote; the trace is a view.
@@ -231,14 +251,6 @@ func (d *decoder) view() []byte {
 	text := d.rest[:n]
 	d.rest = d.rest[n:]
 	return text
-}
-
-func (d *decoder) skip(n int) {
-	if n > len(d.rest) {
-		d.fail()
-		return
-	}
-	d.rest = d.rest[n:]
 }
 
 func (d *decoder) octet() byte {

@@ -31,6 +31,9 @@ var everything = []Record{
 		},
 	},
 	deciding(math.MaxUint64, strings.Repeat("\xff\x00", 400)),
+	compared(otp.AcceptedByTMS, otp.NextCode, 9, "trace"),
+	compared(otp.RefusedByTMS, otp.Accepted, 0, ""),
+	compared(otp.RefusedByTMS, otp.WrongPIN, 0, ""),
 	deciding(1, ""),
 	deciding(0, "\x00"),
 	{Event: tms.Event{At: at, Kind: tms.ActEvent, Act: tms.Act{
@@ -50,6 +53,14 @@ func deciding(rule uint64, trace string) Record {
 	return Record{Event: tms.Event{At: at, Kind: tms.LoginEvent, Login: login}}
 }
 
+// compared is a login that the TMS decided and our own tokens have seen.
+func compared(verdict, own otp.Verdict, rule uint64, trace string) Record {
+	r := deciding(rule, trace)
+	r.Event.Decision = otp.Decision{Verdict: verdict, Own: own, Serial: "T1", Offset: 3}
+	r.Changes = []Change{{Token: 7, Rev: 9, State: otp.State{Counter: 3, Agreed: 1, Disagreed: 200}}}
+	return r
+}
+
 // golden are logins as they were written before logins had rules and traces.
 var golden = map[string]Record{
 	"0115cd0f9b76e2fa180107c80102808ece1c0105616c6963650b7261732d676174657761791130302d31312d32322d33332d34342d353500010002543101": {
@@ -64,6 +75,17 @@ var golden = map[string]Record{
 			User: "mallory", NAS: "ras", Method: otp.MSCHAPv2, Decision: otp.Decision{Verdict: otp.UnknownUser, Repeated: true},
 		}},
 	},
+}
+
+// compare is a login that was compared with our own tokens, as it is written since there
+// are such.
+const compare = "0115cd0f9b76e2fa18010709200301c80103626f620372617300001c04025431060509057472616365"
+
+func TestComparedLoginStays(t *testing.T) {
+	want := compared(otp.RefusedByTMS, otp.WrongPIN, 9, "trace")
+	if got := hex.EncodeToString(AppendRecord(nil, &want)); got != compare {
+		t.Errorf("now it is %s\n   it was %s", got, compare)
+	}
 }
 
 // TestOldRecords reads records of before, and holds new ones that have no more to
@@ -82,6 +104,9 @@ func TestOldRecords(t *testing.T) {
 		if err != nil || use != (Use{}) || !reflect.DeepEqual(changes, want.Changes) {
 			t.Errorf("changes %+v, use %+v, error %v", changes, use, err)
 		}
+		if Differs(b) {
+			t.Error("a login of before differs")
+		}
 		if again := AppendRecord(nil, &want); !bytes.Equal(again, b) {
 			t.Errorf("now it is %x\n   it was %x", again, b)
 		}
@@ -92,6 +117,7 @@ func TestOldRecords(t *testing.T) {
 var full = otp.State{
 	Counter: math.MaxUint64, Drift: math.MinInt32, Failures: math.MaxUint16, MustResync: true,
 	LockedUntil: math.MaxInt64, ResyncFactor: math.MaxUint64, ResyncUntil: math.MinInt64,
+	Agreed: math.MaxUint16, Disagreed: math.MaxUint16,
 }
 
 func TestRecordsKeepEverything(t *testing.T) {
@@ -110,6 +136,19 @@ func TestRecordsKeepEverything(t *testing.T) {
 		changes, use, err := ParseChanges(nil, b)
 		if err != nil || !reflect.DeepEqual(changes, want.Changes) || use != useOf(&want) {
 			t.Errorf("changes %+v, use %+v, error %v, want %+v", changes, use, err, want)
+		}
+		if Differs(b) != Selects(&tms.Filter{Differing: true}, &want.Event) {
+			t.Errorf("differs: %v, of %+v", Differs(b), want)
+		}
+	}
+}
+
+// TestDamageMayDiffer leaves what does not parse to ParseRecord, which says so.
+func TestDamageMayDiffer(t *testing.T) {
+	b := AppendRecord(nil, &everything[0])
+	for n := range len(b) {
+		if !Differs(b[:n]) {
+			t.Errorf("cut off after %d of %d bytes it is passed over", n, len(b))
 		}
 	}
 }
@@ -166,7 +205,7 @@ func TestDamageIsNoticed(t *testing.T) {
 			}
 		}
 	}
-	for _, b := range [][]byte{nil, {1 << 5, 0}, {0xff, 0}, {flagFailures, 0, 0xff, 0xff, 0x04}, {flagDrift, 0, 0xff, 0xff, 0xff, 0xff, 0x7f}} {
+	for _, b := range [][]byte{nil, {1 << 6, 0}, {flagAgreed, 0, 1}, {flagAgreed, 0, 0x80, 0x80, 0x04, 0}, {flagAgreed, 0, 0, 0x80, 0x80, 0x04}, {0xff, 0}, {flagFailures, 0, 0xff, 0xff, 0x04}, {flagDrift, 0, 0xff, 0xff, 0xff, 0xff, 0x7f}} {
 		if s, err := ParseState(b); err == nil {
 			t.Errorf("state %x is taken for %+v", b, s)
 		}
@@ -181,7 +220,7 @@ func bare(r *Record) int {
 }
 
 func TestStateKeepsEverything(t *testing.T) {
-	for _, want := range []otp.State{{}, full, {Counter: 60_000_000}, {Failures: 1}, {ResyncFactor: 1}, {ResyncUntil: 1}, {LockedUntil: 1}, {MustResync: true}, {Drift: 1}} {
+	for _, want := range []otp.State{{}, full, {Counter: 60_000_000}, {Failures: 1}, {ResyncFactor: 1}, {ResyncUntil: 1}, {LockedUntil: 1}, {MustResync: true}, {Drift: 1}, {Agreed: 1}, {Disagreed: 1}} {
 		got, err := ParseState(AppendState(nil, &want))
 		if err != nil || got != want {
 			t.Errorf("got %+v, error %v, want %+v", got, err, want)
@@ -228,7 +267,7 @@ func TestStoredNumbers(t *testing.T) {
 		"wrong_passcode": 7, "replayed": 8, "next_code": 9, "locked": 10, "throttled": 11, "no_credentials": 12, "unreadable": 13,
 		"bad_user_name": 14, "excluded": 15, "needs_pap": 16, "wrong_password": 17, "password_expired": 18, "directory_disabled": 19,
 		"directory_locked": 20, "directory_refused": 21, "token_created": 22, "token_expired": 23, "enrolling": 24, "invited": 25,
-		"enrolment_refused": 26,
+		"enrolment_refused": 26, "accepted_by_tms": 27, "refused_by_tms": 28, "asked_by_tms": 29, "cannot_ask": 30, "tms_down": 31,
 	} {
 		if number.String() != word {
 			t.Errorf("verdict %d is %v, was %s", number, number, word)
@@ -253,6 +292,11 @@ func TestStoredNumbers(t *testing.T) {
 			t.Errorf("algorithm %d is %v, was %s", number, number, word)
 		}
 	}
+	for word, number := range map[string]otp.Home{"unsaid": 0, "local": 1, "tms": 2} {
+		if number.String() != word {
+			t.Errorf("home %d is %v, was %s", number, number, word)
+		}
+	}
 	if tms.LoginEvent != 1 || tms.ActEvent != 2 || tms.AccountingEvent != 3 {
 		t.Error("the kinds of events have other numbers")
 	}
@@ -263,21 +307,49 @@ func TestSelects(t *testing.T) {
 	user := &tms.Event{Kind: tms.ActEvent, Act: tms.Act{Object: "alice"}}
 	token := &tms.Event{Kind: tms.ActEvent, Act: tms.Act{Object: "T1"}}
 	accounting := &tms.Event{Kind: tms.AccountingEvent}
+	differing := *login
+	differing.Decision.Verdict, differing.Decision.Own = otp.AcceptedByTMS, otp.WrongCode
 	for _, test := range []struct {
 		filter tms.Filter
-		want   [4]bool // login, user, token, accounting
+		want   [5]bool // login, user, token, accounting, differing
 	}{
-		{tms.Filter{}, [4]bool{true, true, true, true}},
-		{tms.Filter{User: "alice"}, [4]bool{true, true, false, false}},
-		{tms.Filter{User: "ali"}, [4]bool{}},
-		{tms.Filter{Serial: "T1"}, [4]bool{true, false, true, false}},
-		{tms.Filter{User: "alice", Serial: "T1"}, [4]bool{true, false, false, false}},
-		{tms.Filter{User: "alice", Serial: "T2"}, [4]bool{}},
+		{tms.Filter{}, [5]bool{true, true, true, true, true}},
+		{tms.Filter{User: "alice"}, [5]bool{true, true, false, false, true}},
+		{tms.Filter{User: "ali"}, [5]bool{}},
+		{tms.Filter{Serial: "T1"}, [5]bool{true, false, true, false, true}},
+		{tms.Filter{User: "alice", Serial: "T1"}, [5]bool{true, false, false, false, true}},
+		{tms.Filter{User: "alice", Serial: "T2"}, [5]bool{}},
+		{tms.Filter{Differing: true}, [5]bool{4: true}},
+		{tms.Filter{User: "alice", Serial: "T1", Differing: true}, [5]bool{4: true}},
+		{tms.Filter{User: "bob", Differing: true}, [5]bool{}},
 	} {
-		for i, e := range []*tms.Event{login, user, token, accounting} {
+		for i, e := range []*tms.Event{login, user, token, accounting, &differing} {
 			if got := Selects(&test.filter, e); got != test.want[i] {
 				t.Errorf("%+v of event %d: %v", test.filter, i, got)
 			}
+		}
+	}
+}
+
+// TestDiffering goes through what the TMS and our own tokens may say.
+func TestDiffering(t *testing.T) {
+	for _, test := range []struct {
+		verdict, own otp.Verdict
+		want         bool
+	}{
+		{otp.AcceptedByTMS, otp.Undecided, false},
+		{otp.AcceptedByTMS, otp.Accepted, false},
+		{otp.AcceptedByTMS, otp.NextCode, true},
+		{otp.AcceptedByTMS, otp.Replayed, true},
+		{otp.RefusedByTMS, otp.Accepted, true},
+		{otp.RefusedByTMS, otp.WrongCode, false},
+		{otp.RefusedByTMS, otp.Undecided, false},
+		{otp.Replayed, otp.Replayed, false},
+		{otp.Accepted, otp.Undecided, false},
+	} {
+		r := compared(test.verdict, test.own, 0, "")
+		if got := Selects(&tms.Filter{Differing: true}, &r.Event); got != test.want || Differs(AppendRecord(nil, &r)) != test.want {
+			t.Errorf("%v, our own %v: %v", test.verdict, test.own, got)
 		}
 	}
 }
@@ -290,6 +362,8 @@ func TestAppendLoginDoesNotAllocate(t *testing.T) {
 			t.Errorf("%v allocations", n)
 		}
 		a.Rule, a.Trace = 10_000, make([]byte, 100)
+		a.Decision.Own = otp.WrongCode
+		changes[0].State.Disagreed = 1
 	}
 }
 
@@ -309,6 +383,14 @@ func BenchmarkAppendLogin(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(dst)), "bytes/login")
 		})
+	}
+}
+
+func BenchmarkDiffers(b *testing.B) {
+	record := AppendRecord(nil, &everything[0])
+	b.ReportAllocs()
+	for b.Loop() {
+		Differs(record)
 	}
 }
 

@@ -14,6 +14,7 @@ const ( // flags of a state: what differs from zero
 	flagFailures
 	flagLocked
 	flagResync
+	flagAgreed
 	flagsOfState = 1<<iota - 1
 )
 
@@ -41,6 +42,11 @@ func AppendState(dst []byte, s *otp.State) []byte {
 		dst = binary.AppendUvarint(dst, s.ResyncFactor)
 		dst = binary.AppendVarint(dst, s.ResyncUntil)
 	}
+	if s.Agreed != 0 || s.Disagreed != 0 {
+		dst[at] |= flagAgreed
+		dst = binary.AppendUvarint(dst, uint64(s.Agreed))
+		dst = binary.AppendUvarint(dst, uint64(s.Disagreed))
+	}
 	return dst
 }
 
@@ -63,9 +69,7 @@ func (d *decoder) state() otp.State {
 		d.check(int64(s.Drift) == drift)
 	}
 	if flags&flagFailures != 0 {
-		failures := d.uvarint()
-		s.Failures = uint16(failures)
-		d.check(failures <= math.MaxUint16)
+		s.Failures = d.count()
 	}
 	if flags&flagLocked != 0 {
 		s.LockedUntil = d.varint()
@@ -74,8 +78,18 @@ func (d *decoder) state() otp.State {
 		s.ResyncFactor = d.uvarint()
 		s.ResyncUntil = d.varint()
 	}
+	if flags&flagAgreed != 0 {
+		s.Agreed, s.Disagreed = d.count(), d.count()
+	}
 	d.check(flags&^flagsOfState == 0)
 	return s
+}
+
+// count reads a number of 16 bits.
+func (d *decoder) count() uint16 {
+	n := d.uvarint()
+	d.check(n <= math.MaxUint16)
+	return uint16(n)
 }
 
 func (d *decoder) check(ok bool) {

@@ -42,14 +42,20 @@ const ( // places in a state
 	atLockedUntil  = 32
 	atDrift        = 40
 	atFailures     = 44
-	atMustResync   = 46
-	stateSize      = 47
+	atAgreed       = 46
+	atDisagreed    = 48
+	atMustResync   = 50
+	stateSize      = 51
 )
 
 const ( // flags
 	flagDisabled = 1 << iota // of an account, and of a token
 	flagBounded              // of a token: its codes or its time are
+	flagLearned              // of a token
 )
+
+// homeShift is where the flags of an account have its otp.Home.
+const homeShift = 1
 
 // tokenRow is a token as the tables have it, with its latest state.
 type tokenRow struct {
@@ -62,6 +68,7 @@ type tokenRow struct {
 type userRow struct {
 	name     string
 	disabled bool
+	home     otp.Home
 	pin      []byte
 	tokens   []tokenRow
 }
@@ -70,7 +77,7 @@ type userRow struct {
 func pack(u *userRow) *account {
 	b := make([]byte, headSize+len(u.tokens)*stateSize, headSize+len(u.tokens)*(stateSize+fixedTokenSize)+len(u.name)+len(u.pin))
 	b[atTokens], b[atName], b[atPIN] = byte(len(u.tokens)), byte(len(u.name)), byte(len(u.pin))
-	b[atFlags] = flag(u.disabled)
+	b[atFlags] = flag(u.disabled) | byte(u.home)<<homeShift
 	b = append(append(b, u.name...), u.pin...)
 	for i := range u.tokens {
 		b = appendToken(b, &u.tokens[i])
@@ -95,6 +102,9 @@ func appendToken(b []byte, t *tokenRow) []byte {
 	flags, bounded := flag(t.Disabled), t.Codes != 0 || t.ValidFrom != 0 || t.ValidUntil != 0
 	if bounded {
 		flags |= flagBounded
+	}
+	if t.Learned {
+		flags |= flagLearned
 	}
 	b = append(b, byte(t.Type), byte(t.Algorithm), t.Digits, flags, byte(len(t.Serial)), byte(t.Seed.Len()))
 	b = append(b, t.Serial...)
@@ -144,6 +154,8 @@ func (p *account) setState(i int, rev uint64, s *otp.State) {
 	binary.LittleEndian.PutUint64(b[atLockedUntil:], uint64(s.LockedUntil))
 	binary.LittleEndian.PutUint32(b[atDrift:], uint32(s.Drift))
 	binary.LittleEndian.PutUint16(b[atFailures:], s.Failures)
+	binary.LittleEndian.PutUint16(b[atAgreed:], s.Agreed)
+	binary.LittleEndian.PutUint16(b[atDisagreed:], s.Disagreed)
 	b[atMustResync] = flag(s.MustResync)
 }
 
@@ -155,6 +167,8 @@ func (p *account) getState(i int, s *otp.State) {
 	s.LockedUntil = int64(binary.LittleEndian.Uint64(b[atLockedUntil:]))
 	s.Drift = int32(binary.LittleEndian.Uint32(b[atDrift:]))
 	s.Failures = binary.LittleEndian.Uint16(b[atFailures:])
+	s.Agreed = binary.LittleEndian.Uint16(b[atAgreed:])
+	s.Disagreed = binary.LittleEndian.Uint16(b[atDisagreed:])
 	s.MustResync = b[atMustResync] != 0
 }
 
@@ -165,6 +179,7 @@ func (p *account) unpack(a *otp.Account) {
 	fixed := b[headSize+tokens*stateSize+int(b[atName]):]
 	a.Exists = true
 	a.Disabled = b[atFlags]&flagDisabled != 0
+	a.Home = otp.Home(b[atFlags] >> homeShift)
 	a.PIN = otp.NewPIN(fixed[:b[atPIN]])
 	a.Tokens = a.Tokens[:0]
 	rest := fixed[b[atPIN]:]
@@ -187,7 +202,7 @@ func unpackToken(t *otp.Token, b []byte) (id int64, rest []byte) {
 	b = b[n:]
 	t.Type, t.Algorithm, t.Digits = otp.TokenType(b[0]), oath.Algorithm(b[1]), b[2]
 	flags, serial, seed := b[3], int(b[4]), int(b[5])
-	t.Disabled = flags&flagDisabled != 0
+	t.Disabled, t.Learned = flags&flagDisabled != 0, flags&flagLearned != 0
 	b = b[6:]
 	t.Serial = otp.Serial(view(b[:serial]))
 	t.Seed = oath.NewSeed(b[serial:][:seed])

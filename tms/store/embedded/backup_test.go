@@ -230,6 +230,7 @@ func TestCheckFindsDamage(t *testing.T) {
 		"a PIN moved to another user":   "UPDATE user SET pin = (SELECT pin FROM user WHERE id = 1) WHERE id = 2",
 		"a seed moved to another token": "UPDATE token SET seed = (SELECT seed FROM token WHERE id = 1) WHERE id = 2",
 		"a seed cut off":                "UPDATE token SET seed = substr(seed, 1, 20) WHERE id = 2",
+		"a home that nobody has":        "UPDATE user SET home = 3 WHERE id = 2",
 		"a state that does not parse":   "INSERT INTO state (token_id, rev, state) VALUES (2, 9, x'ffff')",
 		"a rule that does not parse":    "UPDATE rule SET text = '{' WHERE to_rev IS NULL",
 		"an old rule that does not":     "UPDATE rule SET text = '{' WHERE to_rev IS NOT NULL",

@@ -30,16 +30,17 @@ func TestAccountKeepsEverything(t *testing.T) {
 		return int64(n)
 	}
 	for range 1000 {
-		u := userRow{name: text(1 + random.IntN(otp.MaxUserName)), pin: []byte(text(random.IntN(129))), disabled: random.IntN(2) == 0}
+		u := userRow{name: text(1 + random.IntN(otp.MaxUserName)), pin: []byte(text(random.IntN(129))), disabled: random.IntN(2) == 0, home: otp.Home(random.IntN(3))}
 		for range random.IntN(otp.MaxTokens + 1) {
 			u.tokens = append(u.tokens, tokenRow{id: random.Int64(), rev: random.Uint64(), Token: otp.Token{
 				Serial: otp.Serial(text(1 + random.IntN(otp.MaxSerial))), Type: otp.TokenType(random.IntN(4)),
 				Algorithm: oath.Algorithm(random.IntN(3)), Digits: uint8(6 + random.IntN(5)), Period: random.Uint32(),
-				T0: int64(random.Uint64()), Disabled: random.IntN(2) == 0, Seed: oath.NewSeed([]byte(text(1 + random.IntN(maxSeed)))),
+				T0: int64(random.Uint64()), Disabled: random.IntN(2) == 0, Learned: random.IntN(2) == 0, Seed: oath.NewSeed([]byte(text(1 + random.IntN(maxSeed)))),
 				Codes: uint16(bounded(random.Uint64())), ValidFrom: bounded(random.Uint64()), ValidUntil: bounded(random.Uint64()),
 				State: otp.State{
 					Counter: random.Uint64(), Drift: int32(random.Uint32()), Failures: uint16(random.Uint32()), MustResync: random.IntN(2) == 0,
 					LockedUntil: int64(random.Uint64()), ResyncFactor: random.Uint64(), ResyncUntil: int64(random.Uint64()),
+					Agreed: uint16(random.Uint32()), Disagreed: uint16(random.Uint32()),
 				},
 			}})
 		}
@@ -51,7 +52,7 @@ func compare(t *testing.T, p *account, u *userRow) {
 	t.Helper()
 	var a otp.Account
 	p.unpack(&a)
-	if p.name() != u.name || a.Disabled != u.disabled || !a.PIN.Equal(otp.NewPIN(u.pin)) || len(a.Tokens) != len(u.tokens) || !a.Exists {
+	if p.name() != u.name || a.Disabled != u.disabled || a.Home != u.home || !a.PIN.Equal(otp.NewPIN(u.pin)) || len(a.Tokens) != len(u.tokens) || !a.Exists {
 		t.Fatalf("got %q %v of %d tokens, want %q %v of %d", p.name(), a.Disabled, len(a.Tokens), u.name, u.disabled, len(u.tokens))
 	}
 	var changes []store.Change
@@ -106,6 +107,9 @@ func TestSubmitDoesNotAllocate(t *testing.T) {
 		if i%2 == 0 {
 			attempts[i].Rule, attempts[i].Trace = uint64(i%20), make([]byte, 60)
 		}
+		if i%4 == 1 {
+			attempts[i].Order, attempts[i].TMS = otp.TMSOnly, otp.TMSAccepted
+		}
 	}
 	next := 0
 	k.must(k.do(context.Background(), func() error {
@@ -125,9 +129,9 @@ func TestSubmitDoesNotAllocate(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, a := range attempts[:next] {
-		if a.Decision.Verdict != otp.Accepted {
-			t.Fatalf("verdict %v", a.Decision.Verdict)
+	for i, a := range attempts[:next] {
+		if d := a.Decision; !d.Verdict.Accepts() || (d.Own == otp.Accepted) != (i%4 == 1) {
+			t.Fatalf("decision %+v", d)
 		}
 	}
 }

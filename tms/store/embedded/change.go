@@ -100,10 +100,17 @@ func invalid(format string, args ...any) error {
 // verifyUser checks what the rest of the package relies on.
 func verifyUser(u *tms.User) error {
 	switch {
-	case len(u.Name) == 0 || len(u.Name) > otp.MaxUserName:
-		return invalid("user name of %d bytes: must have 1 to %d", len(u.Name), otp.MaxUserName)
+	case u.Home > otp.HomeTMS:
+		return invalid("user %q: unknown home %v", u.Name, u.Home)
 	case len(u.PIN.Bytes()) > otp.MaxPasscode:
 		return invalid("PIN of %d bytes: must not have more than %d", len(u.PIN.Bytes()), otp.MaxPasscode)
+	}
+	return verifyUserName(u.Name)
+}
+
+func verifyUserName(name otp.UserName) error {
+	if len(name) == 0 || len(name) > otp.MaxUserName {
+		return invalid("user name of %d bytes: must have 1 to %d", len(name), otp.MaxUserName)
 	}
 	return nil
 }

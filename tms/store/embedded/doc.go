@@ -76,6 +76,18 @@
 // of it. Imports and rotations of keys are many such transactions, of some
 // milliseconds each.
 //
+// # Users who come from a TMS
+//
+// Who verifies a user's codes (tms.User.Home) is part of the account in the cache, and
+// that a user has learned a token is a flag of the token there, which goes when the
+// token leaves the user. What a token has shown beside the TMS is part of its state, so
+// it runs with the counter through journal, overlay and folds. The tokens that may be
+// learned have an index of their own, because they are few among many.
+//
+// Whom the TMS has seen is a table by itself (tms_seen), which no login reads or writes.
+// What is noted again is found out on a connection that reads, so the committer gets
+// only news, a thousand users in a transaction.
+//
 // # Invitations and mails
 //
 // A user with tokens, invitation and mails is changed by the committer too, all in one

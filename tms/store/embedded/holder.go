@@ -167,6 +167,7 @@ func (c *tokenChange) prepare(user otp.UserName, userExists bool) error {
 	case !userExists:
 		t.User, t.Lost, t.Revoked = "", false, false
 	}
+	t.Learned = t.Learned && staysWith(c.before.User, t.User)
 	return verifyToken(t)
 }
 
@@ -203,7 +204,7 @@ func sameUser(a, b *tms.User) bool {
 		return true
 	}
 	return a.Exists == b.Exists && a.Disabled == b.Disabled && a.PIN.Equal(b.PIN) &&
-		a.Created.Equal(b.Created) && a.Unentitled.Equal(b.Unentitled)
+		a.Created.Equal(b.Created) && a.Unentitled.Equal(b.Unentitled) && a.Home == b.Home
 }
 
 func (s *Store) writeTokenOfHolder(w *conn, c *tokenChange, act *tms.Act) ([]store.Change, error) {

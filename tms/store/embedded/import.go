@@ -86,6 +86,7 @@ func (s *Store) sealRow(r *imported) (err error) {
 		if err := verifyToken(&r.Token); err != nil {
 			return err
 		}
+		r.Token.Learned = false // that comes of a login
 		r.seed, err = s.keyring.Seal(nil, r.Seed.Bytes(), seedContext(r.Serial))
 	}
 	return err

@@ -145,6 +145,24 @@ func (k *kit) counters() map[otp.Serial]uint64 {
 	return counters
 }
 
+// learnable are the serials of the tokens that Filter.Learnable chooses.
+func (k *kit) learnable() (serials []otp.Serial) {
+	k.Helper()
+	k.must(k.Tokens(context.Background(), tms.Filter{Learnable: true}, func(t *tms.Token) error {
+		serials = append(serials, t.Serial)
+		return nil
+	}))
+	return serials
+}
+
+func (k *kit) setHome(n int, home otp.Home) {
+	k.Helper()
+	k.must(k.ChangeUser(context.Background(), otp.UserName(userName(n)), tms.Act{At: noon}, func(u *tms.User) error {
+		u.Home = home
+		return nil
+	}))
+}
+
 // setFileRules makes rules of these names those of the configuration.
 func (k *kit) setFileRules(names ...string) {
 	k.Helper()

@@ -130,7 +130,7 @@ func selectEvents(f *tms.Filter, batches []journalRow) ([]tms.Event, error) {
 	for _, b := range batches {
 		first := len(events)
 		err := store.Records(b.records, func(index uint32, record []byte) error {
-			if !bytes.Contains(record, user) || !bytes.Contains(record, serial) {
+			if !bytes.Contains(record, user) || !bytes.Contains(record, serial) || f.Differing && !store.Differs(record) {
 				return nil // spares parsing nearly all of them
 			}
 			r, err := store.ParseRecord(record)

@@ -20,11 +20,11 @@ const (
 )
 
 // accountColumns are read for a user and each of his tokens, in this order.
-const accountColumns = "SELECT u.name, u.disabled, u.pin, " + tokenFields
+const accountColumns = "SELECT u.name, u.disabled, u.pin, u.home, " + tokenFields
 
 // tokenFields are what readToken reads, in this order.
 const tokenFields = `t.id, t.serial, t.type, t.algorithm, t.digits, t.period, t.t0, t.seed, t.disabled, s.rev, s.state,
-	t.codes, t.valid_from, t.valid_until `
+	t.codes, t.valid_from, t.valid_until, t.enrolled `
 
 const (
 	selectAccount = accountColumns + `FROM user u LEFT JOIN token t ON t.user_id = u.id
@@ -48,11 +48,14 @@ func (r *accountReader) add(v row) error {
 		if u.pin, err = openPIN(r.keyring, v.blob(2), u.name); err != nil {
 			return err
 		}
+		if u.home, err = readHome(v.integer(3), u.name); err != nil {
+			return err
+		}
 	}
-	if v[3] == nil {
+	if v[4] == nil {
 		return nil // a user without a token
 	}
-	t, err := readToken(r.keyring, v[3:])
+	t, err := readToken(r.keyring, v[4:])
 	u.tokens = append(u.tokens, t)
 	return err
 }
@@ -63,6 +66,7 @@ func readToken(keyring *seal.Keyring, v row) (tokenRow, error) {
 		Serial: otp.Serial(v.text(1)), Type: otp.TokenType(v.integer(2)), Algorithm: oath.Algorithm(v.integer(3)),
 		Digits: uint8(v.integer(4)), Period: uint32(v.integer(5)), T0: v.integer(6), Disabled: v.integer(8) != 0,
 		Codes: uint16(v.integer(11)), ValidFrom: v.integer(12), ValidUntil: v.integer(13),
+		Learned: v.integer(14)&learnedFlag != 0,
 	}}
 	seed, err := keyring.Open(nil, v.blob(7), seedContext(t.Serial))
 	if err != nil {
@@ -87,6 +91,15 @@ func openPIN[T ~string](keyring *seal.Keyring, sealed []byte, name T) ([]byte, e
 		return nil, nil
 	}
 	return keyring.Open(nil, sealed, pinContext(name))
+}
+
+// readHome reads the column home of a user, where a damaged number must not become
+// another home.
+func readHome[T ~string](number int64, name T) (otp.Home, error) {
+	if number < 0 || number > int64(otp.HomeTMS) {
+		return 0, fmt.Errorf("user %q: damaged home %d", name, number)
+	}
+	return otp.Home(number), nil
 }
 
 // read runs something on a connection that reads.

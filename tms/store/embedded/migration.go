@@ -13,6 +13,7 @@ const Format = schemaVersion
 var migrations = [schemaVersion]string{
 	1: ruleSchema,
 	2: enrolmentSchema,
+	3: migrationSchema,
 }
 
 // migrate brings an older file up to schemaVersion, in one transaction. It comes

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,8 +63,9 @@ func fillOldVersion(c *conn, o Options) error {
 		errs = append(errs, err)
 		seed, err := keyring.Seal(nil, seed(int(n)), seedContext(serial(int(n))))
 		errs = append(errs, err,
-			c.exec("INSERT INTO user VALUES (?, ?, ?, 0, ?)", n+1, userName(int(n)), pin, noon.Unix()),
-			c.exec("INSERT INTO token VALUES (?, ?, ?, 1, 0, 6, 0, 0, ?, 0, ?)", n+1, string(serial(int(n))), n+1, seed, noon.Unix()),
+			c.exec("INSERT INTO user (id, name, pin, disabled, created) VALUES (?, ?, ?, 0, ?)", n+1, userName(int(n)), pin, noon.Unix()),
+			c.exec("INSERT INTO token (id, serial, user_id, type, algorithm, digits, period, t0, seed, disabled, created) "+
+				"VALUES (?, ?, ?, 1, 0, 6, 0, 0, ?, 0, ?)", n+1, string(serial(int(n))), n+1, seed, noon.Unix()),
 			c.exec("INSERT INTO state VALUES (?, 4, ?)", n+1, store.AppendState(nil, &otp.State{Counter: 4})))
 	}
 	folded := oldBatch(0, store.Change{Token: 1, Rev: 3, State: otp.State{Counter: 3}})
@@ -137,6 +139,40 @@ func (k *kit) enrols() {
 	}
 }
 
+// comesFromTMS has a user cut over, another learn a token, and notes that a third was
+// seen.
+func (k *kit) comesFromTMS() {
+	k.Helper()
+	users := 0
+	k.must(k.Users(context.Background(), tms.Filter{}, func(u *tms.User) error {
+		if users++; u.Home != otp.HomeUnsaid {
+			k.Errorf("user %+v", u)
+		}
+		return nil
+	}))
+	k.setHome(1, otp.HomeLocal)
+	if users != oldUsers || len(k.learnable()) != 0 {
+		k.Errorf("%d users, and learnable are %q", users, k.learnable())
+	}
+	k.must(k.ChangeToken(context.Background(), serial(2), tms.Act{At: noon}, func(t *tms.Token) error {
+		if t.Learned || t.State.Agreed != 0 {
+			k.Errorf("token %+v", t)
+		}
+		t.Learned = true
+		return nil
+	}))
+	if got := k.learnable(); !slices.Equal(got, []otp.Serial{serial(2)}) {
+		k.Errorf("learnable are %q", got)
+	}
+	k.must(k.NoteSeen(context.Background(), []tms.Seen{{User: "seen", Last: noon}}))
+	k.must(k.SeenAtTMS(context.Background(), tms.Filter{}, func(s *tms.Seen) error {
+		if s.User != "seen" || !s.Last.Equal(noon) {
+			k.Errorf("seen %+v", s)
+		}
+		return nil
+	}))
+}
+
 func TestOldVersionsAreMigrated(t *testing.T) {
 	for version := 1; version < schemaVersion; version++ {
 		t.Run(fmt.Sprint(version), func(t *testing.T) { oldVersionIsMigrated(t, version) })
@@ -152,6 +188,7 @@ func oldVersionIsMigrated(t *testing.T, version int) {
 	k.expect(otp.Accepted, 1, passcode(1, 7))
 	k.usesRules()
 	k.enrols()
+	k.comesFromTMS()
 	next := newKEK(t, 8)
 	k.must(k.RotateKeys(context.Background(), next, nil))
 	k.onlyKey(t, next)
@@ -237,7 +274,7 @@ func TestOldFormat(t *testing.T) {
 	o.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	k := openKit(t, o)
 	k.isMigrated()
-	if !strings.Contains(said.String(), "from=1 to=3") {
+	if !strings.Contains(said.String(), "from=1 to=4") {
 		t.Errorf("logged: %q", &said)
 	}
 	if format, err := OldFormat(o); err != nil || format != 0 {

@@ -12,14 +12,14 @@ const applicationID = 0x43745369 // "CtSi"
 
 // schemaVersion is of what schema makes. A change of the tables raises it, and
 // brings along what turns a file of the version before into it.
-const schemaVersion = 3
+const schemaVersion = 4
 
 // The tables. Instants are Unix seconds; type and algorithm are the numbers of
 // otp.TokenType and oath.Algorithm; pin and seed are sealed; state is what
 // store.AppendState makes; records is a batch of package store. The ids of users
 // and tokens are handed out by the store (meta: users, tokens) and never used
 // again, because the journal refers to tokens by id.
-const schema = firstSchema + ruleSchema + enrolmentSchema
+const schema = firstSchema + ruleSchema + enrolmentSchema + migrationSchema
 
 // firstSchema is version 1.
 const firstSchema = `
@@ -99,8 +99,8 @@ CREATE TABLE rule_use (
 // columns are there to find it. Table opener has the hashes of the links and of the
 // Activation Key that open an invitation. Of a user who has an invitation there need
 // be no row in table user. Column enrolled of a token has flags: 1 enrolled, 2 local,
-// 4 lost, 8 revoked (tms.Token). Ids of mails are handed out like those of users (meta:
-// mails).
+// 4 lost, 8 revoked (tms.Token), and 16 learned (otp.Token) since version 4. Ids of
+// mails are handed out like those of users (meta: mails).
 const enrolmentSchema = `
 ALTER TABLE token ADD COLUMN codes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE token ADD COLUMN valid_from INTEGER NOT NULL DEFAULT 0;
@@ -125,6 +125,23 @@ CREATE TABLE mail (
 ) STRICT;
 CREATE INDEX mail_due ON mail (due, id);
 `
+
+// migrationSchema is what version 4 added, for users who come from a TMS. Column home
+// is the number of otp.Home. Table tms_seen says when the TMS last accepted a login of
+// a user, who need not be in table user. The index finds what Filter.Learnable chooses,
+// which has to be written as here.
+const migrationSchema = `
+ALTER TABLE user ADD COLUMN home INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE tms_seen (
+	name TEXT PRIMARY KEY,
+	last INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX token_learnable ON token (serial) WHERE ` + learnable + `;
+`
+
+// learnable is met by the tokens that Filter.Learnable chooses. It is part of version 4,
+// so it stays.
+const learnable = "(user_id IS NULL AND disabled = 0 OR (enrolled & 16) <> 0)"
 
 // The names in table meta.
 const (

@@ -58,6 +58,7 @@ var (
 	_ tms.Store      = (*Store)(nil)
 
 	_ tms.EnrolmentStore = (*Store)(nil)
+	_ tms.MigrationStore = (*Store)(nil)
 )
 
 // Open opens the store, and makes an empty one if there is no file yet. The

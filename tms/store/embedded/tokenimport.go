@@ -283,6 +283,7 @@ func (s *Store) insertStock(w *conn, k *stock, seeds [][]byte, act *tms.Act) (ad
 		if before.Exists || !t.Exists {
 			continue
 		}
+		t.Learned = false // that comes of a login
 		owner, err := k.owner(before, t)
 		if err != nil {
 			return 0, nil, err
@@ -298,8 +299,8 @@ func (s *Store) insertStock(w *conn, k *stock, seeds [][]byte, act *tms.Act) (ad
 	return added, changes, in.flush()
 }
 
-// update writes a token that was there. Who made it when, whether it is disabled and
-// came of an invitation stays.
+// update writes a token that was there. Who made it when, whether it is disabled, came
+// of an invitation and was learned stays.
 func (k *stock) update(w *conn, before *tokenRecord, after *tms.Token, seed []byte) error {
 	owner, err := k.owner(before, after)
 	if err != nil {

@@ -44,6 +44,7 @@ func (s *Store) ChangeToken(ctx context.Context, serial otp.Serial, act tms.Act,
 				return err
 			}
 			after.Serial = serial
+			after.Learned = after.Learned && staysWith(before.User, after.User)
 			if !after.Exists && !before.Exists {
 				return nil
 			}
@@ -59,8 +60,11 @@ func (s *Store) ChangeToken(ctx context.Context, serial otp.Serial, act tms.Act,
 	})
 }
 
-const selectToken = "SELECT " + tokenFields + `, u.name, t.user_id, t.created, t.enrolled
-	FROM token t LEFT JOIN user u ON u.id = t.user_id LEFT JOIN state s ON s.token_id = t.id `
+const (
+	selectFields = "SELECT " + tokenFields + ", u.name, t.user_id, t.created FROM "
+	joinedFields = "t LEFT JOIN user u ON u.id = t.user_id LEFT JOIN state s ON s.token_id = t.id "
+	selectToken  = selectFields + "token " + joinedFields
+)
 
 // readToken reads a token for a change; of one that does not exist only the
 // serial is set.
@@ -75,9 +79,9 @@ func (s *Store) readToken(serial otp.Serial) (*tokenRecord, error) {
 func (t *tokenRecord) read(s *Store) func(row) error {
 	return func(r row) (err error) {
 		t.row, err = readToken(s.keyring, r)
-		t.owner, t.sealed = r.integer(15), r.blob(7)
-		t.Token = tms.Token{Exists: true, Token: t.row.Token, User: otp.UserName(r.text(14)), Created: time.Unix(r.integer(16), 0)}
-		setEnrolment(&t.Token, r.integer(17))
+		t.owner, t.sealed = r.integer(16), r.blob(7)
+		t.Token = tms.Token{Exists: true, Token: t.row.Token, User: otp.UserName(r.text(15)), Created: time.Unix(r.integer(17), 0)}
+		setEnrolment(&t.Token, r.integer(14))
 		return err
 	}
 }
@@ -88,6 +92,12 @@ func (s *Store) catchUp(t *tokenRecord) {
 	defer s.overlay.mu.Unlock()
 	s.overlay.latest(&t.row)
 	t.State = t.row.State
+}
+
+// staysWith reports whether a token goes to a user from nobody, or stays theirs. What
+// a user has taught it ends otherwise.
+func staysWith(before, after otp.UserName) bool {
+	return after != "" && (before == "" || before == after)
 }
 
 // replaceToken writes what became of a token, and the audit record.
@@ -171,7 +181,7 @@ func (s *Store) Tokens(ctx context.Context, f tms.Filter, each func(*tms.Token) 
 		from, to = string(f.Serial), string(f.Serial)
 	}
 	return list(ctx, f.Limit, func() ([]tms.Token, error) {
-		tokens, err := s.readTokens(from, to, f.User)
+		tokens, err := s.readTokens(from, to, &f)
 		if err != nil {
 			return nil, fmt.Errorf("listing tokens: %w", err)
 		}
@@ -182,18 +192,22 @@ func (s *Store) Tokens(ctx context.Context, f tms.Filter, each func(*tms.Token) 
 	}, each)
 }
 
-// readTokens reads a page of tokens from one serial to another, those of a user
-// if one is named.
-func (s *Store) readTokens(from, to string, user otp.UserName) ([]tms.Token, error) {
-	where, args := "WHERE t.serial >= ? AND t.serial <= ? ", []driver.Value{from, to}
-	if user != "" {
-		where, args = where+"AND t.user_id = (SELECT id FROM user WHERE name = ?) ", append(args, string(user))
+// readTokens reads a page of the tokens that a filter chooses, from one serial to
+// another.
+func (s *Store) readTokens(from, to string, f *tms.Filter) ([]tms.Token, error) {
+	where, args := "serial >= ? AND serial <= ?", []driver.Value{from, to}
+	if f.User != "" {
+		where, args = where+" AND user_id = (SELECT id FROM user WHERE name = ?)", append(args, string(f.User))
 	}
+	if f.Learnable {
+		where += " AND " + learnable // which has an index of its own
+	}
+	page := "(SELECT * FROM token WHERE " + where + " ORDER BY serial LIMIT ?) "
 	var tokens []tms.Token
 	err := s.read(func(c *conn) error {
 		var t tokenRecord
 		read := t.read(s)
-		return c.query(selectToken+where+"ORDER BY t.serial LIMIT ?", func(r row) error {
+		return c.query(selectFields+page+joinedFields+"ORDER BY t.serial", func(r row) error {
 			if err := read(r); err != nil {
 				return err
 			}
@@ -225,11 +239,12 @@ const ( // flags in the column enrolled
 	localFlag
 	lostFlag
 	revokedFlag
+	learnedFlag
 )
 
 // enrolment is what the column enrolled has of a token: the flags, in their order.
 func enrolment(t *tms.Token) (flags int64) {
-	for i, set := range [...]bool{t.Enrolled, t.Local, t.Lost, t.Revoked} {
+	for i, set := range [...]bool{t.Enrolled, t.Local, t.Lost, t.Revoked, t.Learned} {
 		if set {
 			flags |= 1 << i
 		}
@@ -237,7 +252,7 @@ func enrolment(t *tms.Token) (flags int64) {
 	return flags
 }
 
-// setEnrolment sets what enrolment says.
+// setEnrolment sets what enrolment says, but for Learned, which readToken does.
 func setEnrolment(t *tms.Token, flags int64) {
 	t.Enrolled, t.Local = flags&enrolledFlag != 0, flags&localFlag != 0
 	t.Lost, t.Revoked = flags&lostFlag != 0, flags&revokedFlag != 0

@@ -11,11 +11,11 @@ import (
 	"countersign/tms"
 )
 
-const userColumns = 6
+const userColumns = 7
 
 // insertUsers adds so many users: the columns of appendUser each.
 func insertUsers(rows int) string {
-	return "INSERT INTO user (id, name, pin, disabled, created, unentitled) VALUES " + placeholders(userColumns, rows)
+	return "INSERT INTO user (id, name, pin, disabled, created, unentitled, home) VALUES " + placeholders(userColumns, rows)
 }
 
 // userRecord is a user as an administrator changes him, with what the table adds.
@@ -62,11 +62,15 @@ func (s *Store) ChangeUser(ctx context.Context, name otp.UserName, act tms.Act, 
 // set.
 func (s *Store) readUser(name otp.UserName) (*userRecord, error) {
 	u := &userRecord{User: tms.User{Name: name}}
-	err := s.db.writer.query("SELECT id, pin, disabled, created, unentitled FROM user WHERE name = ?", func(r row) error {
+	err := s.db.writer.query("SELECT id, pin, disabled, created, unentitled, home FROM user WHERE name = ?", func(r row) error {
 		u.Exists, u.id, u.sealed = true, r.integer(0), r.blob(1)
 		u.Disabled, u.Created, u.Unentitled = r.integer(2) != 0, time.Unix(r.integer(3), 0), timeOrNone(r.integer(4))
 		pin, err := openPIN(s.keyring, u.sealed, name)
+		if err != nil {
+			return err
+		}
 		u.PIN = otp.NewPIN(pin)
+		u.Home, err = readHome(r.integer(5), name)
 		return err
 	}, string(name))
 	if err != nil || !u.Exists {
@@ -99,8 +103,8 @@ func (s *Store) writeUser(w *conn, before *userRecord, after *tms.User, act *tms
 		}
 	}
 	if before.Exists {
-		return w.exec("UPDATE user SET pin = ?, disabled = ?, created = ?, unentitled = ? WHERE id = ?",
-			blobOrNull(sealed), asNumber(after.Disabled), instant(after.Created, act), asTime(after.Unentitled), before.id)
+		return w.exec("UPDATE user SET pin = ?, disabled = ?, created = ?, unentitled = ?, home = ? WHERE id = ?",
+			blobOrNull(sealed), asNumber(after.Disabled), instant(after.Created, act), asTime(after.Unentitled), int64(after.Home), before.id)
 	}
 	id, err := s.newIDs(metaUsers, 1)
 	if err != nil {
@@ -111,7 +115,7 @@ func (s *Store) writeUser(w *conn, before *userRecord, after *tms.User, act *tms
 
 // appendUser appends the columns of insertUsers.
 func appendUser(args []driver.Value, id int64, u *tms.User, sealed []byte, act *tms.Act) []driver.Value {
-	return append(args, id, string(u.Name), blobOrNull(sealed), asNumber(u.Disabled), instant(u.Created, act), asTime(u.Unentitled))
+	return append(args, id, string(u.Name), blobOrNull(sealed), asNumber(u.Disabled), instant(u.Created, act), asTime(u.Unentitled), int64(u.Home))
 }
 
 // sealPIN seals a user's PIN; none is none.
@@ -122,7 +126,7 @@ func sealPIN(keyring *seal.Keyring, u *tms.User) ([]byte, error) {
 	return keyring.Seal(nil, u.PIN.Bytes(), pinContext(u.Name))
 }
 
-const selectUsers = `SELECT u.name, u.pin, u.disabled, u.created, t.serial
+const selectUsers = `SELECT u.name, u.pin, u.disabled, u.created, u.home, t.serial
 	FROM (SELECT * FROM user WHERE name >= ? AND name <= ? ORDER BY name LIMIT ?) u
 	LEFT JOIN token t ON t.user_id = u.id ORDER BY u.name, t.id`
 
@@ -177,11 +181,15 @@ func (s *Store) readUsers(from, to string) ([]tms.User, error) {
 				if err != nil {
 					return err
 				}
+				home, err := readHome(r.integer(4), name)
+				if err != nil {
+					return err
+				}
 				users = append(users, tms.User{
-					Exists: true, Name: name, PIN: otp.NewPIN(pin), Disabled: r.integer(2) != 0, Created: time.Unix(r.integer(3), 0),
+					Exists: true, Name: name, PIN: otp.NewPIN(pin), Disabled: r.integer(2) != 0, Created: time.Unix(r.integer(3), 0), Home: home,
 				})
 			}
-			if serial := r.text(4); serial != "" {
+			if serial := r.text(5); serial != "" {
 				u := &users[len(users)-1]
 				u.Tokens = append(u.Tokens, otp.Serial(serial))
 			}

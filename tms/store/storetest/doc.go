@@ -7,6 +7,8 @@
 //   - exactly once: of a hundred attempts with one code one is accepted;
 //   - an administrator's change acts on the state the last login left, and the
 //     next login sees it;
+//   - what a token has shown beside the TMS is kept and compared once a code, and who
+//     verifies a user's codes holds from the next login on;
 //   - a user with tokens, invitation and mails is changed whole or not at all, also
 //     when the process is killed;
 //   - every login, act and accounting record is in the journal, whole;

@@ -15,6 +15,7 @@ type Store interface {
 	tms.Store
 	tms.EnrolmentStore
 	tms.TokenImporter
+	tms.MigrationStore
 	AppendAccounting(at time.Time, nas, source string, attributes []byte, done func(error)) bool
 	RememberMessageAuthenticator(ctx context.Context, nas string) error
 	MessageAuthenticatorSeen(ctx context.Context) ([]string, error)
@@ -104,6 +105,20 @@ func Run(t *testing.T, e Engine) {
 		{"LostTokensStay", lostTokensStay},
 		{"ListsOfCodes", listsOfCodes},
 		{"BoxKeyStays", boxKeyStays},
+		{"HomeIsKept", homeIsKept},
+		{"RefusedHomes", refusedHomes},
+		{"LearnedIsKept", learnedIsKept},
+		{"ImportsTeachNothing", importsTeachNothing},
+		{"LearnableTokens", learnableTokens},
+		{"SeenAtTMS", seenAtTMS},
+		{"ManySeenAtTMS", manySeenAtTMS},
+		{"NextLoginSeesHome", nextLoginSeesHome},
+		{"NextLoginSeesLearned", nextLoginSeesLearned},
+		{"SubmittedTwice", submittedTwice},
+		{"AgreementsAreKept", agreementsAreKept},
+		{"DifferingLogins", differingLogins},
+		{"ComparedOnce", comparedOnce},
+		{"HomesAgainstLogins", homesAgainstLogins},
 		{"ClosedStoreTakesNothing", closedStoreTakesNothing},
 	} {
 		t.Run(test.name, func(t *testing.T) {

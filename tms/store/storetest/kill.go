@@ -58,6 +58,17 @@ func killToken(i int) otp.Token {
 	return t
 }
 
+// killAttempt is a login of such a user. Of every fourth the TMS has accepted it.
+func killAttempt(i int, counter uint64) (a *otp.Attempt, want otp.Verdict) {
+	name, passcode := fmt.Sprint("user", i), pin+code(killToken(i), counter)
+	if agrees(i) {
+		return behind(name, passcode, otp.TMSOnly, otp.TMSAccepted), otp.AcceptedByTMS
+	}
+	return attempt(name, passcode), otp.Accepted
+}
+
+func agrees(i int) bool { return i%4 == 3 }
+
 // killRules are rules by which somebody logs in until the process is killed.
 var killRules = []string{"one", "two"}
 
@@ -76,8 +87,9 @@ func victim(s Store) {
 		name, token := fmt.Sprint("user", i), killToken(i)
 		go func() {
 			for counter := next(s, token.Serial); ; counter++ {
-				verdict, err := verifier.Verify(context.Background(), attempt(name, pin+code(token, counter)))
-				if err != nil || verdict != otp.Accepted {
+				a, want := killAttempt(i, counter)
+				verdict, err := verifier.Verify(context.Background(), a)
+				if err != nil || verdict != want {
 					say("failed: %s at %d: %v %v", name, counter, verdict, err)
 				}
 				say("accepted %d %d", i, counter)
@@ -138,7 +150,11 @@ func killKeepsWhatWasAnswered(w *world) {
 		w.open()
 		for i := range killUsers {
 			name, token := fmt.Sprint("user", i), killToken(i)
-			counter := w.token(token.Serial).State.Counter
+			state := w.token(token.Serial).State
+			counter := state.Counter
+			if agrees(i) && uint64(state.Agreed) != counter || !agrees(i) && state.Agreed != 0 {
+				w.Errorf("%s: agreed %d times at counter %d", token.Serial, state.Agreed, counter)
+			}
 			if n := said.accepted[i]; counter < n || counter > n+1 {
 				w.Errorf("%s: counter %d after %d was accepted", token.Serial, counter, n-1)
 			}
@@ -147,7 +163,8 @@ func killKeepsWhatWasAnswered(w *world) {
 					w.Errorf("%s: code %d was accepted again", token.Serial, used)
 				}
 			}
-			w.expect(otp.Accepted, name, pin+code(token, counter))
+			a, want := killAttempt(i, counter)
+			w.verify(want, a)
 			said.accepted[i] = counter + 1
 		}
 		w.countedOnce(said.excluded)
