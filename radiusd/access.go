@@ -36,7 +36,8 @@ func (r *request) readCredentials(scratch *packet.Scratch) {
 	a := &r.attempt
 	*a = otp.Attempt{At: r.at, NAS: r.nas.Name, Station: r.packet.CallingStationID, Waiter: r}
 	user, ok := otp.AppendUserName(r.user[:0], r.packet.UserName)
-	a.User = user
+	a.User = r.loop.server.withoutRealm(user)
+	r.renamed = len(a.User) != len(user)
 	switch {
 	case r.packet.UserPassword != nil:
 		r.readPAP(scratch)
@@ -77,6 +78,8 @@ func (w *responder) writeAccess(r *request) {
 	case verdict == otp.NextCode && w.challenge(r):
 	case verdict == otp.Enrolling:
 		w.prompt(r)
+	case verdict == otp.AskedByTMS:
+		w.relay(r)
 	default:
 		w.reject(r)
 	}
@@ -89,8 +92,24 @@ func (w *responder) accept(r *request) {
 	for _, i := range r.replies {
 		w.builder.AddEncoded(r.rules.Attributes[i])
 	}
-	if r.attempt.Decision.Verdict == otp.Accepted {
+	switch r.attempt.Decision.Verdict {
+	case otp.Accepted:
 		w.addMSCHAP(r)
+	case otp.AcceptedByTMS:
+		w.addTMS(r)
+	}
+}
+
+// addTMS adds what the TMS gives: attributes, and the session keys, which it alone can
+// make.
+func (w *responder) addTMS(r *request) {
+	reply, secret, authenticator := r.reply, r.nas.Secret, &r.packet.Authenticator
+	w.builder.AddEncoded(reply.Attributes)
+	switch {
+	case r.attempt.Method == otp.MSCHAP && len(reply.MSCHAPKeys) == 24:
+		w.scratch.AddMSCHAPKeys(&w.builder, secret, authenticator, [24]byte(reply.MSCHAPKeys))
+	case r.attempt.Method == otp.MSCHAPv2 && len(reply.SendKey) == 16 && len(reply.RecvKey) == 16:
+		w.scratch.AddMPPEKeys(&w.builder, secret, authenticator, w.salt(), [16]byte(reply.SendKey), [16]byte(reply.RecvKey))
 	}
 }
 

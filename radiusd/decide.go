@@ -16,7 +16,8 @@ import (
 func (r *request) decide(rules *Rules) reason {
 	r.rules, r.errand, r.identity, r.replies = rules, noErrand, nil, r.replies[:0]
 	r.resume()
-	r.plain = r.loop.server.users == nil && r.nas.Mode == exclusions.Mandatory && rules.none() && !r.enrols() && !r.invited()
+	r.plain = r.loop.server.users == nil && r.nas.Mode == exclusions.Mandatory && rules.none() &&
+		!r.renamed && !r.relays() && !r.answersOthers() && !r.invited()
 	if r.plain {
 		return r.submit()
 	}
@@ -37,14 +38,14 @@ func (r *request) decide(rules *Rules) reason {
 
 // concernsUser reports whether who the user is can matter. It does not to a
 // request that is refused anyway. One without a password that can be read may
-// pass where nobody looks at it, but not as an answer to an Enroller; EAP would
-// have to be spoken.
+// pass where nobody looks at it, but not as an answer to an Enroller or the TMS; EAP
+// would have to be spoken.
 func (r *request) concernsUser() bool {
 	switch r.attempt.Preset {
 	case otp.Undecided:
 		return true
 	case otp.NoCredentials, otp.Unreadable:
-		return !r.enrols() && !r.packet.EAPMessage && r.trace.Pass == exclusions.PassAccept && !r.rules.excludeNobody()
+		return !r.answersOthers() && !r.packet.EAPMessage && r.trace.Pass == exclusions.PassAccept && !r.rules.excludeNobody()
 	}
 	return false
 }
@@ -55,7 +56,7 @@ func (r *request) peek() bool {
 	users := r.loop.server.users
 	if users == nil {
 		// With a realm it may be another name of a user whom the store has without.
-		r.trace.Stranger = bytes.ContainsAny(r.attempt.User, `\@`)
+		r.trace.Stranger = qualified(r.attempt.User)
 		r.attempt.Stranger = r.trace.Stranger
 		return true
 	}
@@ -86,8 +87,8 @@ func (r *request) judge() reason {
 		a.Preset = otp.DirectoryDisabled
 		return admitted
 	}
-	if r.enrols() {
-		return r.judgeEnrolment()
+	if r.answersOthers() {
+		return r.judgeAnswer()
 	}
 	rule, doubt := r.rule()
 	switch {
@@ -113,6 +114,7 @@ func (r *request) demand(rule int, doubt bool) {
 	if rule < 0 {
 		r.attempt.Doubtful = doubt || r.trace.Source == exclusions.Unavailable
 		r.applyMode(invited)
+		r.assign()
 	}
 	if invited && len(r.typed) > 0 {
 		r.errand = activateToken
@@ -151,14 +153,19 @@ func (r *request) matchReplies() reason {
 	if r.replies, doubt = r.rules.Replies.Matches(r.replies, &r.trace.Login); doubt {
 		return directoryUnavailable
 	}
-	octets := 0
-	for _, i := range r.replies {
-		octets += len(r.rules.Attributes[i])
-	}
-	if octets > maxReplyAttributes || octets+r.proxyStates() > maxReplyVariable {
+	if !r.fits(0) {
 		return replyTooLong
 	}
 	return admitted
+}
+
+// fits reports whether the attributes of these conditions and as many octets of others
+// have room in a reply.
+func (r *request) fits(octets int) bool {
+	for _, i := range r.replies {
+		octets += len(r.rules.Attributes[i])
+	}
+	return octets <= maxReplyAttributes && octets+r.proxyStates() <= maxReplyVariable
 }
 
 // proxyStates is how many octets the Proxy-States take.
@@ -263,7 +270,7 @@ const maxTraceGroups = 256
 // record encodes the trace, where there is something to tell.
 func (r *request) record() {
 	t := &r.trace
-	if t.Source == exclusions.NotAsked && t.Mode == exclusions.Mandatory && r.rules.none() {
+	if t.Source == exclusions.NotAsked && t.Mode == exclusions.Mandatory && r.rules.none() && !r.renamed {
 		return
 	}
 	if t.User = r.attempt.User; !bytes.Equal(t.User, r.packet.UserName) {
@@ -308,6 +315,9 @@ func (r *Rules) namedGroups(dst, groups []string) []string {
 	}
 	if !r.addNothing() {
 		dst = r.Replies.NamedGroups(dst, groups)
+	}
+	if r != nil {
+		dst = r.Orders.NamedGroups(r.OfTMS.NamedGroups(dst, groups), groups)
 	}
 	slices.Sort(dst)
 	return slices.Compact(dst)

@@ -16,9 +16,10 @@
 //     byte, or waits in silence while the first is in flight;
 //  5. reads the credentials (PAP, CHAP, MS-CHAP, MS-CHAPv2) into an
 //     [otp.Attempt];
-//  6. decides whether the login needs a code, as told below;
+//  6. decides whether the login needs a code, and who verifies it, as told below;
 //  7. hands the attempt to the [otp.Verifier], which tells when it is decided
-//     and durable; an accounting record goes to [Accounting] the same way;
+//     and durable, or that the TMS has to be asked first; an accounting record goes to
+//     [Accounting] the same way;
 //  8. writes the reply, signs it, keeps it in the reply cache and sends it
 //     with the others of the batch;
 //  9. counts and logs the login, one line.
@@ -31,7 +32,10 @@
 //
 // # Who needs a code
 //
-// Where there are no [Rules], no [UserRepository], no mode but mandatory and no
+// Without a user repository a name with one of Options.Realms is the name without it, for
+// all that follows; the trace keeps what was typed.
+//
+// Where there are no [Rules], no [UserRepository], no TMS, no mode but mandatory and no
 // invitation, a login needs a code, and nothing of what follows happens. Else
 //
 //  1. the facts are read off the packet: the client's address and MACs where
@@ -102,19 +106,81 @@
 // that a code is needed was decided by the first packet. An error of the Enroller is
 // silence, so that the NAS asks again. Every step may come twice.
 //
+// # The TMS
+//
+// There may be a TMS behind us, a [Backend], that verifies codes of tokens we do not hold.
+// Who verifies the code of a login that needs one is its [otp.Order]: that of the first of
+// Rules.Orders which the login meets, or that of the NAS, for users who meet Rules.OfTMS;
+// our own tokens for all others, for logins that a rule excludes, and for what answers a
+// question of ours. When groups decide that, and are not known, it is as if the TMS did not
+// answer: our own tokens may accept, but not those of a user whose home is the TMS, and
+// nothing else counts.
+//
+// A name that may be another one of a user is never for the TMS: one that no directory has,
+// without a directory one with a realm that is not in Options.Realms, and while the
+// directory is away one with a realm that is not a directory's. The TMS may well take
+// X\alice for alice; then a code that was used here would pass there, once for each way to
+// write the name, and who is disabled here would be let in.
+//
+// The attempt goes to the store first, as ever, which knows the account: what our own
+// tokens decide is decided there and then. Else it comes back, is shown to the TMS by a
+// worker, and goes to the store once more with what the TMS said of it: so the verdict, the
+// comparison with our own tokens, and the record are one commit. A user who is disabled
+// here is refused whatever the TMS says.
+//
+// The TMS burns codes, and counts wrong ones, so a login is shown to it once. A request
+// that was shown and got no answer stays unanswered when it is retransmitted. The same
+// user and passcode under another Identifier, or from another NAS, is silence while it is
+// shown, because it may be the same login, and may come again; refused without asking if
+// it was refused a moment ago (Options.BackendRepeatTime), or accepted (Options.AcceptedOnce); and if there
+// was no answer, there is none. Of CHAP and MS-CHAP it is the same response to the same
+// challenge. The memory for that is bounded, and keeps keyed hashes only.
+//
+// After Options.BackendFailures errors in a row a circuit breaker opens, and no login is
+// shown to the TMS until a probe was answered; a login is never the probe. An error that
+// wraps [ErrLost] is no failure in this sense, unless more than twice as many were lost and
+// no login was answered between them; nor is the end of the server, nor that the
+// time was over of a login that had waited for most of it. A login that the Backend did not
+// show to the TMS is neither a failure nor a success. What the TMS does not answer is
+// decided by our own tokens where the order says so, and else refused or not answered
+// (Options.RejectWhenDown); nothing is counted against the user. [Server.BackendState]
+// tells how it stands.
+//
+// An Access-Accept carries what Rules.Replies give, then what the TMS gives, then the
+// session keys of MS-CHAP that the TMS made. What does not fit is silence.
+//
+// When the TMS asks the user for more, and the NAS can show that, the question goes out in
+// an Access-Challenge, in the TMS's own words; where the NAS cannot, the login is refused
+// as cannot_ask. The answer is for the TMS alone: our own tokens do not decide about it, and
+// it is no password for a directory, and nothing for the Enroller. It goes to the store
+// before and after, like a first passcode: there a source that guesses has to wait, and a
+// code that the TMS has accepted, or has asked more after, is burned in our token, too, or
+// replayed if it was burned there ([otp.Attempt].Answer, [otp.TMSAsked]). That the code is the TMS's to
+// verify was decided by the first packet, so no rule excludes it; but whose account was
+// disabled meanwhile is not let in, nor whom the directory has no more. An answer that
+// comes too late, or by another method
+// than PAP, is refused without asking: to the TMS it would be a wrong passcode.
+//
+// What the TMS decides takes its time, and what is decided here takes none. So who measures
+// that, from outside, can tell users who are disabled here, or whose codes our own tokens
+// verify, from those of the TMS and from names that nobody has; all that is said to them is
+// the same.
+//
 // # Errands
 //
 // What waits for a directory or for the Enroller is done by workers, a fixed number of
 // goroutines with a queue of bounded length; neither goroutine of a loop ever waits
 // for them. When the queue is full, or the NAS has given up meanwhile, the login
 // is dropped and counted. Retransmissions of it get silence, as of every request
-// in flight.
+// in flight. What waits for the TMS has a queue and workers of its own, so that neither
+// holds up the other; and it is at most half of what each loop may have in flight, so that
+// a TMS that is slow leaves room for logins that it has nothing to do with.
 //
 // # Dialogs
 //
 // When a token has to show its next code, too, and the NAS can ask for it, the
-// login is answered by an Access-Challenge, and so it is on the way to a token. The
-// dialog is nowhere but in the State, which a [Sealer] seals: nobody can read or change
+// login is answered by an Access-Challenge, and so it is on the way to a token, and when
+// the TMS asks. The dialog is nowhere but in the State, which a [Sealer] seals: nobody can read or change
 // it, and it opens for the same NAS and User-Name only. So dialogs take no memory,
 // outlive a restart, and go on at another server that has the same key. There are
 // dialogs with PAP only.
@@ -123,6 +189,9 @@
 // second, and by the time of the first, but by the present rules; and a wrong one
 // counts against the station of the first. A State we cannot open is as good as
 // none, and so is one that asked for the next code too long ago.
+//
+// A State of a question of the TMS keeps what the Backend needs to go on; each may be
+// answered for Options.ChallengeTime.
 //
 // A State that asked for the next code says nothing but that, and keeps nothing that
 // was typed: the answer is PIN and code again. Whoever sends it a second time gains
@@ -159,7 +228,8 @@
 // A request in flight is a struct of the loop's pool, which owns a copy of the
 // datagram and all the attempt refers to: it is the receiving goroutine's until
 // it is submitted, then the store's, then that of whoever answers; on an errand
-// it is a worker's before it is the store's. How many there are is bounded, and
+// it is a worker's before it is the store's, and one that is shown to the TMS is the
+// store's before and after. How many there are is bounded, and
 // so are the entries of the reply cache; beyond that packets are dropped and
 // counted. Nothing else grows with the traffic. A loop needs about 330 KiB; a
 // request in flight 2 KiB; an entry of the reply cache 300 bytes, for 30 seconds
@@ -169,7 +239,7 @@
 // between two batches. Requests in flight keep those they came with.
 //
 // What was typed is wiped from a request when it is answered, and so is what the
-// Enroller had a dialog keep.
+// Enroller or the TMS had a dialog keep, and the keys that the TMS made.
 //
 // # Where this differs from the RFCs
 //
@@ -190,10 +260,16 @@
 //     and nobody looks at it.
 //   - RFC 2865 section 5.24: a State that is not ours, not any more, or not this
 //     user's is ignored, and the request judged as if it had none; but the answer
-//     to an enrolment that is over is refused. One State may be answered more than
-//     once.
+//     to an enrolment or to a question of the TMS that is over is refused. One State may be
+//     answered more than once.
 //   - RFC 2869 section 5.10 lets the Prompt attribute stand in every
-//     Access-Challenge; ours that asks for the next code has none.
+//     Access-Challenge; ours that asks for the next code has none, and that of the TMS
+//     the one it gave.
+//   - RFC 2865 section 2.3 has a proxy forward the request and its Proxy-States; we are no
+//     proxy. The TMS gets a request of ours, its State stays with us, and of its reply the
+//     NAS gets what the Backend lets through.
+//   - RFC 5080 section 2.2.2 answers a repeat by the reply that was kept. One that was shown
+//     to the TMS and got none is kept, too, as one to be left without.
 //   - RFC 2865 section 5.18 lets a NAS show several Reply-Messages; a message of an
 //     Enroller that is too long for one takes up to three, and is cut behind them.
 //   - RFC 2865 section 4.1 asks for a password or a State; a NAS that has looked
@@ -218,7 +294,8 @@
 // RFCs. A peer is the two ends of a datagram. A repeat is a retransmission: the
 // same request again. Fresh is a request that is none. A stranger is a source
 // that is no NAS. A sender is a NAS that sends Message-Authenticators. A rule
-// excludes a login: it needs no code then. An errand is what a login waits for a
-// directory or the Enroller for. A dialog is what begins with an Access-Challenge.
+// excludes a login: it needs no code then. The TMS is what verifies codes behind us, and a
+// Backend speaks to it. An alias is what may be another name of a user. An errand is
+// what a login waits for a directory or the Enroller for. A dialog is what begins with an Access-Challenge.
 // A user is invited who may become the holder of a token that is nobody's yet.
 package radiusd

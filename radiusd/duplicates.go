@@ -14,6 +14,7 @@ const (
 	fresh     standing = iota // never seen: it is in flight now
 	repeated                  // seen, and its reply is not ready yet
 	answered                  // seen, and its reply is in the slot
+	unheard                   // seen, and there is no reply to it
 	cacheFull                 // never seen, and there is no slot left for it
 )
 
@@ -92,6 +93,9 @@ func (d *duplicates) begin(key slotKey, authenticator *[packet.AuthenticatorLeng
 	case s.authenticator == *authenticator && s.inFlight:
 		return s, repeated
 	case s.authenticator == *authenticator && s.expires > now:
+		if len(s.reply) == 0 {
+			return s, unheard
+		}
 		return s, answered
 	case !s.inFlight:
 		s.unlink()
@@ -103,7 +107,7 @@ func (d *duplicates) begin(key slotKey, authenticator *[packet.AuthenticatorLeng
 }
 
 // finish keeps a copy of the reply to the request that was given the slot in
-// this generation. It returns false when the slot is another request's now:
+// this generation, or, when that is empty, that there is none. It returns false when the slot is another request's now:
 // then the reply must not go out.
 func (d *duplicates) finish(s *slot, generation uint32, reply []byte, now time.Duration) bool {
 	d.mu.Lock()
@@ -128,6 +132,14 @@ func (d *duplicates) release(s *slot, generation uint32) {
 	if s.generation == generation {
 		d.put(s)
 	}
+}
+
+// awaits reports whether the slot still is that of the request which was given it in this
+// generation.
+func (d *duplicates) awaits(s *slot, generation uint32) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return s.generation == generation
 }
 
 // len is how many requests are remembered.

@@ -56,7 +56,7 @@ func (r *request) activate(ctx context.Context) (reason, error) {
 	case err != nil:
 		return undecided, fmt.Errorf("activating the token of user %q: %w", a.User, err)
 	case found == otp.Shown:
-		a.AskWithoutToken, a.OrPassword = false, false
+		a.AskWithoutToken, a.OrPassword, a.Order, a.TMS = false, false, otp.LocalOnly, otp.TMSNotAsked
 	case found == otp.NotShown:
 	case a.Doubtful:
 		return directoryUnavailable, nil
@@ -78,7 +78,7 @@ func (r *request) lead(ctx context.Context) (reason, error) {
 // answer shows the Enroller what the user typed when it asked.
 func (r *request) answer(ctx context.Context) (reason, error) {
 	e := r.enrolment()
-	e.Dialog, e.Typed = r.dialog.enrolment, r.typed
+	e.Dialog, e.Typed = r.dialog.kept, r.typed
 	prompt, err := r.loop.server.options.Enroller.Answer(ctx, e)
 	return r.follow(prompt, err)
 }
@@ -90,7 +90,7 @@ func (r *request) enrolment() Enrolment {
 // Enrollers that break their word.
 var (
 	errCannotAsk      = errors.New("a prompt where the NAS cannot ask")
-	errLongEnrolment  = fmt.Errorf("a dialog of more than %d octets", maxEnrolment)
+	errLongEnrolment  = fmt.Errorf("a dialog of more than %d octets", maxKept)
 	errUnknownVerdict = errors.New("a verdict that says nothing of an enrolment")
 )
 
@@ -126,7 +126,7 @@ func (r *request) sealEnrolment(kept []byte) error {
 	switch {
 	case !r.mayAsk(enrolmentDialog):
 		return errCannotAsk
-	case len(kept) > maxEnrolment:
+	case len(kept) > maxKept:
 		return errLongEnrolment
 	}
 	return r.seal(r.newDialog(enrolmentDialog, kept))

@@ -294,7 +294,7 @@ func TestEnrolmentsPrintAsRedacted(t *testing.T) {
 	const planted = "PLANTED"
 	e := Enrolment{NAS: planted, Dialog: []byte(planted), Typed: []byte(planted)}
 	p := Prompt{Message: planted, Dialog: []byte(planted)}
-	d := &dialog{enrolment: []byte(planted)}
+	d := &dialog{kept: []byte(planted)}
 	var printed strings.Builder
 	for _, value := range []any{e, &e, p, &p, []any{e, p}, struct{ E Enrolment }{e}, &request{message: planted, dialog: d}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {

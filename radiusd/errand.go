@@ -53,20 +53,21 @@ func (s *Server) hire(ctx context.Context, workers *sync.WaitGroup) (fire func()
 	ctx, cancel := context.WithCancel(ctx)
 	if s.users != nil || s.options.Enroller != nil {
 		for range s.options.Errands {
-			workers.Go(func() { s.runErrands(ctx) })
+			workers.Go(func() { s.errands.work(ctx, func(r *request) { s.runErrand(ctx, r) }) })
 		}
 	}
+	s.tms.hire(ctx, workers, s.options.BackendLogins)
 	return cancel
 }
 
-// runErrands is a worker: it runs one errand after the other until ctx is done.
-func (s *Server) runErrands(ctx context.Context) {
+// work is a worker: it runs one errand after the other until ctx is done.
+func (e *errands) work(ctx context.Context, run func(*request)) {
 	for {
 		select {
-		case r := <-s.errands.queue:
-			s.errands.running.Add(1)
-			s.runErrand(ctx, r)
-			s.errands.running.Add(-1)
+		case r := <-e.queue:
+			e.running.Add(1)
+			run(r)
+			e.running.Add(-1)
 		case <-ctx.Done():
 			return
 		}
@@ -89,7 +90,8 @@ func (s *Server) runErrand(ctx context.Context, r *request) {
 		why, err = directoryUnavailable, ctx.Err()
 	}
 	if why == admitted {
-		why = r.submit()
+		r.errand = noErrand // it is done
+		why = r.forward()
 	}
 	if why != admitted {
 		r.leave(why, err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"countersign/exclusions"
+	"countersign/otp"
 )
 
 // complaintPause is how long a reason is not logged again for the same NAS.
@@ -20,6 +21,9 @@ func (s *Server) emit(r *request, now time.Time) {
 	d := &r.attempt.Decision
 	s.metrics.logins[d.Verdict].Inc()
 	s.metrics.duration.Observe(took.Seconds())
+	if s.tms != nil {
+		s.tms.metrics.decided(&r.attempt)
+	}
 	ctx := context.Background()
 	if !s.logger.Enabled(ctx, slog.LevelInfo) {
 		return
@@ -54,6 +58,7 @@ func (s *Server) emit(r *request, now time.Time) {
 // tell adds to the line of a login why it needed a code or none, as far as that
 // is out of the ordinary. A client that the station shows is not said again.
 func (r *request) tell(line *slog.Record) {
+	r.tellTMS(line)
 	t := &r.trace
 	if t.Rule != "" {
 		line.AddAttrs(slog.String("rule", t.Rule))
@@ -72,6 +77,30 @@ func (r *request) tell(line *slog.Record) {
 	}
 	if len(t.ClientMACs) > 0 && t.MACFrom != exclusions.CallingStationID {
 		line.AddAttrs(slog.String("client_mac", t.ClientMACs[0].String()))
+	}
+}
+
+// tmsWords are for the log: what the TMS said of a login, where its verdict does not tell.
+var tmsWords = [...]struct {
+	word    string
+	plainly otp.Verdict
+}{
+	otp.TMSNotAsked:    {},
+	otp.TMSAccepted:    {"accepted", otp.AcceptedByTMS},
+	otp.TMSRefused:     {"refused", otp.RefusedByTMS},
+	otp.TMSUnavailable: {"unavailable", otp.TMSDown},
+	otp.TMSAsked:       {"asked", otp.AskedByTMS},
+}
+
+// tellTMS adds to the line of a login what the TMS said of it, and our own tokens where
+// they were compared.
+func (r *request) tellTMS(line *slog.Record) {
+	d := &r.attempt.Decision
+	if tms := &tmsWords[r.attempt.TMS]; tms.word != "" && d.Verdict != tms.plainly && !r.unsure {
+		line.AddAttrs(slog.String("tms", tms.word))
+	}
+	if d.Own != otp.Undecided {
+		line.AddAttrs(slog.String("own", d.Own.String()))
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"countersign/exclusions"
+	"countersign/otp"
 	"countersign/radiusd/packet"
 )
 
@@ -25,9 +26,9 @@ const (
 	fuzzRuled                // hand them to a server with rules, a directory, enrolment and open dialogs
 )
 
-// fuzzStates are States of dialogs that are never over, of alice and of frank, who
-// enrols. There is no chance in them.
-func fuzzStates(b *bench) (alice, frank string) {
+// fuzzStates are States of dialogs that are never over, of alice, of frank, who enrols, and
+// of tina, whom the TMS asks. There is no chance in them.
+func fuzzStates(b *bench) (alice, frank, tina string) {
 	state := func(user string, d *dialog) string {
 		r := b.auth.pool.make()
 		r.nas = &nas{NASConfig: testNAS(nil)}
@@ -38,22 +39,26 @@ func fuzzStates(b *bench) (alice, frank string) {
 		}
 		return string(r.state)
 	}
-	return state("alice", &dialog{kind: nextCodeDialog}), state("frank", &dialog{kind: enrolmentDialog, enrolment: []byte("pin")})
+	return state("alice", &dialog{kind: nextCodeDialog}), state("frank", &dialog{kind: enrolmentDialog, kept: []byte("pin")}),
+		state("tina", &dialog{kind: tmsDialog, kept: []byte("sms")})
 }
 
 // newFuzzBenches are a server on which nothing but the code counts, and one on
 // which everything else does too. On the second the directory does not answer
-// for users whose name begins with u.
+// for users whose name begins with u, and tina and tom are users of a TMS.
 func newFuzzBenches(tb testing.TB) (plain, ruled *bench) {
 	plain = newBench(tb, func(o *Options) { o.Logger = quiet() })
 	ruled = newRuledBench(tb, exclusions.PassDirectoryPassword, func(o *Options, c *NASConfig) {
-		people := newDirectory(person("alice"), person("eve", "staff"), person("frank"), person("grace"))
+		people := newDirectory(person("alice"), person("eve", "staff"), person("frank"), person("grace"), person("tina", "tms"), person("tom", "tms"))
 		people.away = func(name string) bool { return strings.HasPrefix(name, "u") }
 		c.Mode, c.Challenge, c.TrustNASIPAddress = exclusions.TokenHolders, true, true
 		c.ClientIPFrom = append(c.ClientIPFrom, exclusions.FramedIPAddress)
 		o.Logger, o.Rand, o.Users, o.States, o.Enroller = quiet(), zeros{}, people, box(tb, zeros{}), &guide{}
 		o.Rules = rulesOf(tb, staff, rule("lan", criterion(exclusions.ClientIPs, "10.0.0.0/8")),
 			rule("pc", criterion(exclusions.ClientMACs, "00-10-a4-*"))).replying(tb, office, staff)
+		o.Backend, o.BackendRepeatTime, o.AcceptedOnce = &oracle{}, time.Second, time.Second
+		o.Rules.Orders = compile(tb, []exclusions.Rule{rule("tms", criterion(exclusions.Groups, "tms"))})
+		o.Rules.Order = []otp.Order{otp.TMSThenLocal}
 	})
 	ruled.server.options.Enroller.(*guide).store = ruled.store
 	return plain, ruled
@@ -65,6 +70,9 @@ func (b *bench) prepare() {
 	clear(b.store.accounts)
 	b.without("frank", "grace")
 	b.store.traces, b.journal.records = nil, nil
+	if o, asks := b.server.options.Backend.(*oracle); asks {
+		o.asked = nil
+	}
 	if g, enrols := b.server.options.Enroller.(*guide); enrols {
 		g.invited, g.asked = map[string]bool{"grace": true}, nil
 	}
@@ -72,7 +80,7 @@ func (b *bench) prepare() {
 
 // passed is how many logins were accepted, and asked how many were challenged.
 func (b *bench) passed() float64 {
-	return b.metric("logins_total", "accepted") + b.metric("logins_total", "excluded")
+	return b.metric("logins_total", "accepted") + b.metric("logins_total", "excluded") + b.metric("logins_total", "accepted_by_tms")
 }
 
 func (b *bench) asked() float64 { return b.metric("replies_total", "Access-Challenge") }
@@ -191,7 +199,7 @@ var writeCorpus = flag.Bool("write-corpus", false, "write the seeds of FuzzDatag
 func TestFuzzCorpus(t *testing.T) {
 	b := newBench(t, nil)
 	_, ruled := newFuzzBenches(t)
-	alice, frank := fuzzStates(ruled)
+	alice, frank, tina := fuzzStates(ruled)
 	status := order{code: packet.StatusServer, identifier: 9, serial: 9}
 	device := cisco("mdm-tlv=device-mac=00-10-a4-23-19-c0")
 	chap := order{code: packet.AccessRequest, identifier: 2, serial: 2}.
@@ -229,6 +237,9 @@ func TestFuzzCorpus(t *testing.T) {
 		"challenge":        {pap(12, "alice", passcodeAt(50)), fuzzRuled},
 		"dialog":           {pap(13, "alice", passcodeAt(0)).station("").state(alice), fuzzRuled},
 		"enrolment":        {pap(14, "frank", "4711").station("").state(frank), fuzzRuled},
+		"tms":              {pap(16, "tina", "right").station("203.0.113.1"), fuzzRuled},
+		"tms-question":     {pap(17, "tom", "ask").station("203.0.113.1"), fuzzRuled},
+		"tms-dialog":       {pap(18, "tina", "answer").station("").state(tina), fuzzRuled},
 		"first-code":       {pap(15, "grace", passcodeAt(0)).station("203.0.113.1"), fuzzRuled},
 	} {
 		file := filepath.Join("testdata", "fuzz", "FuzzDatagram", name)

@@ -182,7 +182,8 @@ type bench struct {
 	log      *bytes.Buffer
 	scratch  packet.Scratch
 
-	away bool // the workers are: errands stay in the queue
+	away   bool // the workers are: errands stay in the queue
+	asleep bool // those of the Backend are
 
 	clock sync.Mutex
 	now   time.Time
@@ -190,8 +191,15 @@ type bench struct {
 
 // runErrands does what workers do.
 func (b *bench) runErrands() {
-	for !b.away && b.server.errands.len() > 0 {
-		b.server.runErrand(b.Context(), <-b.server.errands.queue)
+	for tms := b.server.tms; ; {
+		switch {
+		case !b.away && b.server.errands.len() > 0:
+			b.server.runErrand(b.Context(), <-b.server.errands.queue)
+		case tms != nil && !b.asleep && tms.len() > 0:
+			(<-tms.queue).consultation(b.Context())
+		default:
+			return
+		}
 	}
 }
 
@@ -405,7 +413,8 @@ func (b *bench) wantCode(reply *packet.Request, code packet.Code) {
 }
 
 // metric is the value of a series, such as
-// countersign_radius_dropped_total{reason="unknown_nas"}, 0 when there is none.
+// countersign_radius_dropped_total{reason="unknown_nas"}, 0 when there is none. The name
+// is without countersign_radius_, or whole.
 func (b *bench) metric(name string, labels ...string) float64 {
 	b.Helper()
 	families, err := b.registry.Gather()
@@ -413,7 +422,7 @@ func (b *bench) metric(name string, labels ...string) float64 {
 		b.Fatal(err)
 	}
 	for _, family := range families {
-		if family.GetName() != metricName(name) {
+		if family.GetName() != metricName(name) && family.GetName() != name {
 			continue
 		}
 		for _, m := range family.GetMetric() {

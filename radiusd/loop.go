@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,7 @@ type loop struct {
 
 	// Of both.
 	duplicates *duplicates
+	consulting atomic.Int64 // how many requests wait for the TMS
 	pool       pool
 	decided    decisions
 }
@@ -144,6 +146,9 @@ func (l *loop) serve(from *peer, datagram []byte) {
 func (l *loop) begin(r *request) bool {
 	s, standing := l.duplicates.begin(slotKey{r.from, r.packet.Identifier}, &r.packet.Authenticator, l.since)
 	switch standing {
+	case unheard:
+		l.drop(r.nas, &r.from, duplicateUnanswered, nil)
+		return false
 	case answered:
 		l.server.metrics.duplicatesAnswered.Inc()
 		l.direct.out.addCopy(&r.from, s.reply)
@@ -229,9 +234,14 @@ func (l *loop) answer(w *responder, r *request, since time.Duration) {
 	w.out.add(&r.from, reply)
 }
 
-// leave leaves a request without reply. It may come again at once.
+// leave leaves a request without reply. It may come again at once, unless it was shown to
+// the Backend, which is not to see a retransmission.
 func (l *loop) leave(r *request, why reason, err error) {
-	l.duplicates.release(r.slot, r.generation)
+	if r.shown {
+		l.duplicates.finish(r.slot, r.generation, nil, r.sinceStart())
+	} else {
+		l.duplicates.release(r.slot, r.generation)
+	}
 	l.drop(r.nas, &r.from, why, err)
 }
 

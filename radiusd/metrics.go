@@ -42,6 +42,7 @@ func newMetrics(s *Server, registerer prometheus.Registerer) (*metrics, error) {
 	}
 	m.bind(requests, replies, logins, dropped)
 	all := []prometheus.Collector{requests, replies, logins, dropped, m.duplicatesAnswered, m.duration, newStates(s)}
+	all = append(all, s.tms.collectors()...)
 	for _, c := range all {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the metrics of RADIUS: %w", err)

@@ -10,6 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"countersign/exclusions"
+	"countersign/otp"
 	"countersign/radiusd/packet"
 )
 
@@ -45,9 +46,12 @@ type NASConfig struct {
 	MACFrom      []exclusions.Origin
 	// TrustNASIPAddress takes NAS-IP-Address and NAS-IPv6-Address for true.
 	TrustNASIPAddress bool
-	// Challenge has its users asked for more by Access-Challenge: the next code, or
-	// what an enrolment takes.
+	// Challenge has its users asked for more by Access-Challenge: the next code, what an
+	// enrolment takes, or what the TMS wants to know.
 	Challenge bool
+	// Order is who verifies the codes of users whom the Backend has, where no rule says
+	// otherwise.
+	Order otp.Order
 }
 
 // NASTable finds the NAS of an address. Once it was given to a Server it is the

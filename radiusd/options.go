@@ -55,6 +55,30 @@ type Options struct {
 	// Enroller leads to a token who holds none in the mode create-token, and who is
 	// invited in any mode. Without it the mode create-token is as mandatory.
 	Enroller Enroller
+	// Realms are those that users may write before or behind their names where there is no
+	// user repository, folded as names are: EXAMPLE\kay and kay@example.com are kay.
+	Realms []string
+	// Backend is the TMS behind this server. Without it the order of every login is
+	// otp.LocalOnly.
+	Backend Backend
+	// BackendLogins is how many logins may be shown to the Backend at the same time:
+	// 256 when 0. Sixteen times as many wait for their turn.
+	BackendLogins int
+	// BackendTime is how long after its packet came a login may wait for the Backend: 10 s
+	// when 0.
+	BackendTime time.Duration
+	// BackendFailures is how many errors of the Backend in a row open the circuit breaker:
+	// 5 when 0. While it is open nobody is asked but, every BackendPause (5 s when 0), Probe.
+	BackendFailures int
+	BackendPause    time.Duration
+	// RejectWhenDown refuses a login that the Backend does not answer. Otherwise the NAS
+	// gets no reply, and asks another server.
+	RejectWhenDown bool
+	// AcceptedOnce is how long a passcode that the Backend accepted is not shown to it again,
+	// but refused as replayed; 0 is not at all. BackendRepeatTime is how long one that it
+	// refused is refused again without asking: 1 minute when 0.
+	AcceptedOnce      time.Duration
+	BackendRepeatTime time.Duration
 	// Rules are the rules in force: none when nil.
 	Rules *Rules
 	// Errands is how many logins may ask the user repository or the Enroller at the
@@ -79,8 +103,8 @@ type Options struct {
 	// ReplyCacheTime is how long it does so after the reply: 30 s when 0, and
 	// never shorter.
 	ReplyCacheTime time.Duration
-	// MaxInFlight is how many requests of each loop may wait for the store: 4,096
-	// when 0.
+	// MaxInFlight is how many requests of each loop may be in flight: 4,096 when 0. At
+	// most half of them wait for the Backend.
 	MaxInFlight int
 	// ReceiveBuffer is the receive buffer of each socket in bytes: 4 MiB when 0.
 	// Without root the system's net.core.rmem_max bounds it.
@@ -96,9 +120,9 @@ type Options struct {
 	// Servers that stand in for each other share it.
 	States Sealer
 	// ChallengeMessage is the Reply-Message of an Access-Challenge that asks for PIN
-	// and next code; there is none when it is empty.
+	// and next code, or for what the TMS asks without words; there is none when it is empty.
 	ChallengeMessage string
-	// ChallengeTime is how long it may be answered: 2 minutes when 0.
+	// ChallengeTime is how long such a one may be answered: 2 minutes when 0.
 	ChallengeTime time.Duration
 	// EnrolmentTime is how long after its first Access-Challenge an enrolment may be
 	// gone on with: 10 minutes when 0.
@@ -142,6 +166,11 @@ func (o *Options) setDefaults() {
 	setDefault(&o.ReceiveBuffer, 4<<20)
 	setDefault(&o.Errands, 64)
 	setDefault(&o.DirectoryTime, 10*time.Second)
+	setDefault(&o.BackendLogins, 256)
+	setDefault(&o.BackendTime, 10*time.Second)
+	setDefault(&o.BackendFailures, 5)
+	setDefault(&o.BackendPause, 5*time.Second)
+	setDefault(&o.BackendRepeatTime, time.Minute)
 	setDefault(&o.ChallengeTime, 2*time.Minute)
 	setDefault(&o.EnrolmentTime, 10*time.Minute)
 	o.ReplyCacheTime = max(o.ReplyCacheTime, minReplyCacheTime)

@@ -23,11 +23,17 @@ const (
 	directoryBusy
 	undecided
 	directoryUnavailable
+	duplicateUnanswered
+	tmsBusy
+	tmsInFlight
+	tmsUnavailable
 	superseded
 	replyTooLong
 	sendFailed
 	unreadable    // no reason to drop, but worth the same complaint
 	notRemembered // the same
+	tmsFailed     // the same
+	tmsQuestion   // the same
 	firstMalformation
 )
 
@@ -66,6 +72,12 @@ var reasonText = [firstMalformation]struct{ label, advice string }{
 		"login not answered, so that the NAS asks another server: the user repository does not answer, and without it nobody knows whether the user needs a code; look at the directory's servers"},
 	undecided: {"undecided",
 		"request not answered, so that the NAS asks another server: the store could not decide it or make it durable, or an enrolment could not go on"},
+	duplicateUnanswered: {"duplicate_unanswered", ""},
+	tmsBusy: {"tms_busy",
+		"login not answered, so that the NAS asks another server: too many logins are waiting for the TMS, which is slower than they come; look at its servers"},
+	tmsInFlight: {"tms_in_flight", ""},
+	tmsUnavailable: {"tms_unavailable",
+		"login not answered, so that the NAS asks another server: only the TMS can decide it, and the TMS does not answer; look at its servers, or have such logins refused by when_down = \"reject\""},
 	superseded: {"superseded", ""},
 	replyTooLong: {"reply_too_long",
 		"the reply does not fit into a packet: the request carries too many Proxy-States, or the conditions that the login meets give too many attributes"},
@@ -74,6 +86,10 @@ var reasonText = [firstMalformation]struct{ label, advice string }{
 		"the passcode is not readable text: most likely the NAS and this server have different shared secrets"},
 	notRemembered: {"",
 		"could not remember that the NAS sends Message-Authenticators: after a restart they are not demanded until it sends one"},
+	tmsFailed: {"",
+		"the TMS did not answer a login, or not understandably; if it burned the code, the user needs the next one"},
+	tmsQuestion: {"",
+		"login refused because the TMS asks the user for more, and the NAS cannot show that: if it can, set challenge = true for it; it takes PAP, too"},
 }
 
 // malformed is the reason for a datagram that is no RADIUS packet, from the error

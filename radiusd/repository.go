@@ -101,4 +101,11 @@ type Rules struct {
 	// Attributes has them, encoded, for each condition.
 	Replies    *exclusions.List
 	Attributes [][]byte
+	// OfTMS is met by the users whom the Backend has: by all when nil. Of a user who
+	// meets it the first of Orders that the login meets says, at its place in Order, who
+	// verifies the code; without one NASConfig.Order does. Shadow is otp.Attempt.Shadow.
+	OfTMS  *exclusions.List
+	Orders *exclusions.List
+	Order  []otp.Order
+	Shadow bool
 }

@@ -14,7 +14,7 @@ import (
 // request is one packet that is being served. It owns all that the login needs
 // until it is answered, so that nothing is allocated for it, and goes back to
 // its pool afterwards. Only one goroutine holds it at a time: the receiving one,
-// then, if a directory or the Enroller has to be asked, a worker, then the store, then perhaps a
+// then, if a directory, the Enroller or the TMS has to be asked, a worker, then the store, then perhaps a
 // worker and the store once more, then the replying one.
 type request struct {
 	next *request // in the pool, or in the list of the decided
@@ -38,6 +38,7 @@ type request struct {
 	// Whether a code is needed; see decide.go.
 	rules    *Rules               // the same ones all the time
 	plain    bool                 // nothing but the code counts
+	renamed  bool                 // the user's name is the typed one without its realm
 	trace    exclusions.Trace     // the facts, unless plain
 	identity *exclusions.Identity // who the user is, once that is known
 	errand   errand               // what the login waits for
@@ -50,6 +51,13 @@ type request struct {
 	groups   []string // memory for those that rules name
 	encoded  []byte   // memory for the trace
 
+	// What the Backend has to do with it; see consultation.go.
+	sum   uint64        // stands for what was typed
+	shown bool          // it was shown
+	reply *BackendReply // the answer
+	// unsure: the groups, which are unknown, say whether it is the Backend's to verify.
+	unsure bool
+
 	why      reason          // why it is left unanswered
 	err      error           // why it could not be decided or made durable
 	recorded func(err error) // tells that the accounting record is durable
@@ -58,16 +66,22 @@ type request struct {
 // arrive makes r the request of a datagram without padding.
 func (r *request) arrive(n *nas, from *peer, datagram []byte, at time.Time) {
 	r.nas, r.from, r.at, r.plain, r.why, r.err = n, *from, at, true, admitted, nil
+	r.shown, r.unsure = false, false
 	r.datagram = append(r.datagram[:0], datagram...)
 }
 
 // Decided takes the outcome of the attempt from the store (otp.Waiter).
 func (r *request) Decided(a *otp.Attempt, err error) {
-	if err == nil && a.Decision.Outstanding {
+	switch {
+	case err != nil || !a.Decision.Outstanding:
+		r.decided(err)
+	case a.Decision.AskTMS:
+		if why := r.consult(); why != admitted {
+			r.leave(why, nil)
+		}
+	default:
 		r.askDirectory()
-		return
 	}
-	r.decided(err)
 }
 
 func (r *request) decided(err error) {
@@ -90,7 +104,11 @@ func (r *request) unanswered() reason {
 		return r.why
 	case r.err != nil:
 		return undecided
-	case !r.isLogin() || r.attempt.Decision.Verdict != otp.Undecided:
+	case !r.isLogin():
+		return admitted
+	case r.attempt.Decision.Verdict == otp.TMSDown && !r.loop.server.options.RejectWhenDown:
+		return tmsUnavailable
+	case r.attempt.Decision.Verdict != otp.Undecided:
 		return admitted
 	case r.attempt.Doubtful:
 		return directoryUnavailable
@@ -116,6 +134,10 @@ func (r *request) forget() {
 	if r.dialog != nil {
 		r.dialog.forget()
 		r.dialog = nil
+	}
+	if r.reply != nil {
+		r.reply.forget()
+		r.reply = nil
 	}
 	r.rules, r.message = nil, ""
 }

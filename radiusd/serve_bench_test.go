@@ -109,10 +109,62 @@ var servings = []struct {
 	{"an identity, an Enroller", func(tb testing.TB, o *Options) {
 		o.Users, o.Enroller, o.States = aMember(), &guide{}, box(tb, zeros{})
 	}},
+	{"orders and a Backend", func(tb testing.TB, o *Options) {
+		o.Users, o.Backend = aMember(), obliging{}
+		o.Rules = &Rules{Orders: compile(tb, []exclusions.Rule{rule("vpn", criterion(exclusions.Groups, "group 7"))}), Order: []otp.Order{otp.LocalThenTMS}}
+	}},
 	{"an Enroller", func(_ testing.TB, o *Options) { o.Enroller = &guide{} }},
 	{"an identity, replies", func(tb testing.TB, o *Options) {
 		o.Users, o.Rules = aMember(), new(Rules).replying(tb, staff, office, rule("vpn", criterion(exclusions.Groups, "group 7")))
 	}},
+}
+
+// obliging is a Backend that accepts everything at once.
+type obliging struct{}
+
+func (obliging) Verify(context.Context, *BackendLogin) (BackendReply, error) {
+	return BackendReply{Verdict: otp.AcceptedByTMS}, nil
+}
+
+func (obliging) Probe(context.Context) error { return nil }
+
+// passing is a store that leaves everything to the TMS.
+type passing struct{}
+
+func (passing) Submit(a *otp.Attempt) bool {
+	ask := a.TMS == otp.TMSNotAsked
+	a.Decision = otp.Decision{Outstanding: ask, AskTMS: ask, Verdict: otp.AcceptedByTMS}
+	a.Waiter.Decided(a, nil)
+	return true
+}
+
+// BenchmarkTMS takes datagrams to the signed reply through a Backend that answers at once,
+// with one worker; ns/op and allocs/op are of one datagram.
+func BenchmarkTMS(b *testing.B) {
+	l, _ := newServing(b, quiet(), func(o *Options, c *NASConfig) {
+		c.Order, o.Backend, o.Verifier = otp.TMSOnly, obliging{}, otp.NewVerifier(passing{}, otp.DefaultPolicy())
+	})
+	var scratch packet.Scratch
+	datagrams := make([][]byte, 16*256)
+	for i := range datagrams {
+		var err error
+		if datagrams[i], err = buildOrder(&scratch, pap(uint64(i), fmt.Sprint("user", i), "4711755224").signed()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	from := newPeer(netip.MustParseAddrPort(gateway))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := 0; i < b.N; {
+		l.tick()
+		for end := min(b.N, i+batchSize); i < end; i++ {
+			l.serve(&from, datagrams[i%len(datagrams)])
+		}
+		for t := l.server.tms; t.len() > 0; {
+			(<-t.queue).consultation(b.Context())
+		}
+		l.answerDecided(&l.direct)
+	}
 }
 
 func aMember() *member {

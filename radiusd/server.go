@@ -34,8 +34,9 @@ type Server struct {
 
 	setup     atomic.Pointer[setup]
 	errands   errands
-	stranger  *nas      // stands for all sources that are no NAS
-	senders   chan *nas // to be remembered
+	tms       *consultations // nil without a Backend
+	stranger  *nas           // stands for all sources that are no NAS
+	senders   chan *nas      // to be remembered
 	scratches sync.Pool
 
 	mu    sync.Mutex // of what follows, and of SetNASes
@@ -52,6 +53,7 @@ func New(o Options) (*Server, error) {
 		clock: o.Clock, start: o.Clock(), rand: o.Rand, logger: o.Logger,
 		drainTime: drainTime,
 		errands:   newErrands(o.Errands),
+		tms:       newConsultations(&o),
 		stranger:  &nas{memory: &memory{}},
 		senders:   make(chan *nas, senderQueue),
 	}
@@ -155,7 +157,7 @@ func (s *Server) replace(change func(*setup)) {
 }
 
 // Serve answers packets until ctx is done. Then it reads no more, answers what
-// is in flight as far as the directory and the store decide it within five
+// is in flight as far as the directory, the TMS and the store decide it within five
 // seconds, and closes the sockets. The error is why a socket could not be read,
 // nil at a regular end.
 func (s *Server) Serve(ctx context.Context) error {
@@ -201,7 +203,7 @@ func (s *Server) drain(loops []*loop) {
 		select {
 		case <-l.pool.drained():
 		case <-timer.C:
-			s.logger.Warn("stopped with requests unanswered: the directory or the store did not decide them in time")
+			s.logger.Warn("stopped with requests unanswered: the directory, the TMS or the store did not decide them in time")
 			return
 		}
 	}

@@ -19,7 +19,7 @@ import (
 //	varint   when it is over, in Unix seconds
 //	varint   how many seconds before that its first packet came
 //	varint   length of the station, and the station
-//	varint   length of what the Enroller gave, and that
+//	varint   length of what the Enroller or the Backend gave, and that
 //	...      what the first packet told, an exclusions.Trace
 //
 // in the context of the NAS and the User-Name, so that it opens for no others.
@@ -37,10 +37,10 @@ const (
 // out of the second packet.
 var sparing = [...]byte{0, withoutNAS, withoutStation, withoutNAS | withoutStation}
 
-// maxEnrolment is how many octets the Enroller may keep in a dialog. With them and all
+// maxKept is how many octets the Enroller or the Backend may keep in a dialog. With them and all
 // that can be told of a client a dialog has 147 octets, and a State of 253 characters
 // takes 189, sealed.
-const maxEnrolment = 64
+const maxKept = 64
 
 // maxPlain is more than a dialog takes with nothing left out of it.
 const maxPlain = 1024
@@ -99,7 +99,7 @@ func (d *dialog) append(dst []byte, left byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(d.expires))
 	dst = binary.AppendUvarint(dst, uint64(d.expires-d.begun))
 	dst = appendText(dst, station)
-	dst = appendText(dst, d.enrolment)
+	dst = appendText(dst, d.kept)
 	return facts.Append(dst)
 }
 
@@ -114,9 +114,9 @@ func parseDialog(plain []byte) *dialog {
 	d.expires = int64(rest.number(1 << 40))
 	d.begun = d.expires - int64(rest.number(uint64(d.expires)))
 	d.station = rest.text(packet.MaxValue)
-	d.enrolment = rest.text(maxEnrolment)
+	d.kept = rest.text(maxKept)
 	facts, err := exclusions.ParseTrace(rest.rest)
-	if rest.bad || err != nil || d.kind != nextCodeDialog && d.kind != enrolmentDialog || d.left&^(withoutNAS|withoutStation) != 0 {
+	if rest.bad || err != nil || d.kind < nextCodeDialog || d.kind > tmsDialog || d.left&^(withoutNAS|withoutStation) != 0 {
 		return nil
 	}
 	d.facts = facts

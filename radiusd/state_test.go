@@ -55,7 +55,7 @@ func requestOf(tb testing.TB, s Sealer) *request {
 func fullDialog() *dialog {
 	d := &dialog{
 		kind: enrolmentDialog, depth: 255, begun: epoch.Unix(), expires: epoch.Add(4 * time.Hour).Unix(),
-		station: bytes.Repeat([]byte("s"), packet.MaxValue), enrolment: bytes.Repeat([]byte("e"), maxEnrolment),
+		station: bytes.Repeat([]byte("s"), packet.MaxValue), kept: bytes.Repeat([]byte("e"), maxKept),
 	}
 	v6 := netip.MustParseAddr("2001:db8:1:2:3:4:5:6")
 	d.facts.NASAddress, d.facts.NASIPAddress, d.facts.ClientIP = v6, v6.Next(), v6.Prev()
@@ -77,7 +77,7 @@ func TestStatesFit(t *testing.T) {
 		"a short station":   {func(d *dialog) { d.station = []byte("198.51.100.7") }, withoutNAS},
 		"a short NAS":       {func(d *dialog) { d.facts.NASIdentifier, d.facts.NASIPAddress = []byte("vpn"), netip.Addr{} }, withoutNAS | withoutStation},
 		"few MACs":          {func(d *dialog) { d.facts.NASIdentifier, d.facts.ClientMACs = nil, d.facts.ClientMACs[:1] }, withoutStation},
-		"no enrolment":      {func(d *dialog) { d.enrolment, d.station, d.facts.NASIdentifier = nil, []byte("a"), []byte("b") }, 0},
+		"no enrolment":      {func(d *dialog) { d.kept, d.station, d.facts.NASIdentifier = nil, []byte("a"), []byte("b") }, 0},
 		"an ordinary login": {ordinary, 0},
 	} {
 		d := fullDialog()
@@ -102,8 +102,8 @@ func TestStatesFit(t *testing.T) {
 			if len(got.station) == 0 {
 				got.station = nil
 			}
-			if len(got.enrolment) == 0 {
-				got.enrolment = nil
+			if len(got.kept) == 0 {
+				got.kept = nil
 			}
 			if !reflect.DeepEqual(*got, want) {
 				t.Errorf("%s:\n%+v, want\n%+v", name, *got, want)
@@ -175,7 +175,7 @@ func TestParsingDialogs(t *testing.T) {
 	for name, damaged := range map[string][]byte{
 		"a longer one":     append(bytes.Clone(whole), 0),
 		"no kind":          append([]byte{0}, whole[1:]...),
-		"another kind":     append([]byte{3}, whole[1:]...),
+		"another kind":     append([]byte{4}, whole[1:]...),
 		"unknown flags":    append([]byte{0x40 | 1}, whole[1:]...),
 		"a late beginning": {1, 0, 5, 6, 0, 0, 1, 0},
 		"a far end":        {1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 0, 0, 0, 1, 0},
@@ -227,9 +227,13 @@ func TestStateCorpus(t *testing.T) {
 	asking := fullDialog()
 	asking.station, asking.facts = []byte("0010.a423.19c0"), exclusions.Trace{MACFrom: exclusions.CallingStationID}
 	asking.facts.ClientMACs = []exclusions.MAC{0x0010a42319c0}
+	inquiring := &dialog{}
+	ordinary(inquiring)
+	inquiring.kind, inquiring.depth, inquiring.kept = tmsDialog, 2, bytes.Repeat([]byte("d"), maxKept)
 	short := base64.RawURLEncoding.EncodeToString(slices.Concat(sealing, []byte{1, 0, 5, 5, 0, 0, 1, 0}))
 	for name, state := range map[string]string{
 		"next-code": stateOf(t, glass{}, plain), "enrolment": stateOf(t, glass{}, asking), "full": stateOf(t, glass{}, fullDialog()),
+		"tms":      stateOf(t, glass{}, inquiring),
 		"shortest": short, "empty": "", "not-base64": "a b\x00", "cut": stateOf(t, glass{}, plain)[:60], "bare": strings.Repeat("A", 38),
 	} {
 		file := filepath.Join("testdata", "fuzz", "FuzzState", name)
