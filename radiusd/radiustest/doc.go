@@ -2,7 +2,7 @@
 // from the other side of the wire than the server, shares no code with it, and
 // so finds what both sides of a shared mistake would miss.
 //
-// It has two parts.
+// It has three parts.
 //
 // NAS is for scenarios: one UDP socket that sends what a test gives it, sends
 // the same datagram again, and on demand loses, repeats or holds back requests
@@ -33,6 +33,9 @@
 // around the present one, each once and in ascending order. Load goes through
 // exactly these, Steps.Back to Steps.Ahead, and when all users have used all
 // of theirs it waits for the clock; Result.Starved says for how long.
+//
+// Backend is what stands behind the server: a RADIUS server that answers as slowly as
+// it is told.
 //
 // The package needs Linux, as the server does.
 package radiustest

@@ -20,6 +20,7 @@ type bench struct {
 	dir      string // for everything that is written
 	progress io.Writer
 	done     []measurement
+	together []together // in place of done, with a TMS
 }
 
 // mode is a shape of load.
@@ -190,7 +191,7 @@ func (b *bench) compareServers(ctx context.Context, w io.Writer) error {
 func (b *bench) contenders() ([]contender, error) {
 	var all []contender
 	if b.only != "freeradius" {
-		all = append(all, countersign{b.binary})
+		all = append(all, countersign{binary: b.binary})
 	}
 	if b.only != "countersign" {
 		path, err := findFreeRADIUS()

@@ -220,6 +220,8 @@ func TestOptions(t *testing.T) {
 		"-tokens is":       {"-tokens", "100"},
 		"not defined":      {"-nonsense"},
 		"-tokens is for C": {"-tokens", "1000000", "-only", "freeradius"},
+		"-tms is for":      {"-tms", "50ms", "-tokens", "1000000"},
+		"-rate above 0":    {"-tms", "50ms", "-rate", "0"},
 	} {
 		if _, err := parseOptions(args, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want one with %q", args, err, want)

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"time"
 
 	"countersign/radiusd/radiustest"
 )
@@ -15,7 +17,16 @@ const maxDrift = 1000
 
 // countersign is the server built from this tree, with the shipped settings
 // but for max_drift (see the package comment) and a log of warnings only.
-type countersign struct{ binary string }
+type countersign struct {
+	binary string
+	behind *behind // nil for none
+}
+
+// behind is the TMS behind the server.
+type behind struct {
+	addr    netip.AddrPort
+	timeout time.Duration
+}
 
 func (countersign) name() string { return "Countersign" }
 
@@ -41,6 +52,11 @@ func (c countersign) command(dir string, port uint16) ([]string, error) {
 }
 
 func (c countersign) configure(dir string, port uint16) error {
+	metrics, tms := "", ""
+	if c.behind != nil {
+		metrics = fmt.Sprintf("127.0.0.1:%d", port)
+		tms = fmt.Sprintf("\n[tms]\nradius = [%q]\nradius_secret = %q\ntimeout = %q\n", c.behind.addr, sharedSecret, c.behind.timeout)
+	}
 	return os.WriteFile(c.config(dir), fmt.Appendf(nil, `data_dir = "data"
 
 [radius]
@@ -61,9 +77,9 @@ resync_steps = %d
 listen = ""
 
 [metrics]
-listen = ""
+listen = %q
 
 [log]
 level = "warn"
-`, port, port+1, sharedSecret, maxDrift, maxDrift), 0o600)
+%s`, port, port+1, sharedSecret, maxDrift, maxDrift, metrics, tms), 0o600)
 }

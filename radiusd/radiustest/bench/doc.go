@@ -1,6 +1,6 @@
 // Command bench compares Countersign with FreeRADIUS at the job both can do:
-// logging users in with a PIN and a TOTP code. scripts/bench builds and runs
-// it.
+// logging users in with a PIN and a TOTP code; or with itself, with many tokens or
+// with a slow TMS. scripts/bench builds and runs it.
 //
 // # What is compared
 //
@@ -70,4 +70,26 @@
 //
 // It also takes the time from the start of the process to the first
 // Access-Accept, after a proper stop and after kill -9 in the middle of a load.
+//
+// # A slow TMS
+//
+// With -tms D there is a third comparison: of local users, who hold tokens, with
+// themselves, while users of a TMS log in beside them. The TMS is a RADIUS server of
+// this program that verifies the Message-Authenticator and answers each login after the
+// time D; its users' names are not in the store, and what they type is never the same.
+// Settings are as shipped, local-then-tms and all. Both loads begin -rate logins a second
+// on schedule, from sockets of their own:
+//
+//   - local users alone;
+//   - beside as many other local users, which is what the machine and the disk make of
+//     twice the logins, without any TMS;
+//   - beside as many users of the TMS;
+//   - beside users of a TMS that ceases to answer when the measured part begins, until
+//     the circuit breaker opens and after that;
+//   - beside users of a TMS that ceased long before.
+//
+// The load generators sleep until there is something to do, and share their CPU with the
+// TMS, so latency is that of a machine with other things to do; the ratios are what
+// counts. A user whose login is lost may be refused at the next, because its code is one
+// step further ahead than the server expects.
 package main

@@ -21,6 +21,9 @@ type options struct {
 	only         string
 	users        int
 	tokens       int
+	tms          time.Duration
+	tmsTimeout   time.Duration
+	rate         float64
 	rounds       int
 	duration     time.Duration
 	warmup       time.Duration
@@ -50,6 +53,8 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.only, "only", "", `measure one server alone, "countersign" or "freeradius"`)
 	flags.IntVar(&o.users, "users", 10_000, "active users")
 	flags.IntVar(&o.tokens, "tokens", 0, "compare Countersign with so many tokens in store with itself, in place of FreeRADIUS")
+	flags.DurationVar(&o.tms, "tms", 0, "measure Countersign with a TMS that takes so long for an answer, in place of FreeRADIUS")
+	flags.Float64Var(&o.rate, "rate", 2000, "with -tms, logins a second of the local users, and as many of others")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each server is measured in each mode")
 	seconds := flags.Float64("seconds", 5, "measured time each time")
 	warmup := flags.Float64("warmup", 1, "seconds of load before it, at least, until each user has logged in")
@@ -60,6 +65,7 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
+	o.tmsTimeout = tmsTimeout
 	o.duration = time.Duration(*seconds * float64(time.Second))
 	o.warmup = time.Duration(*warmup * float64(time.Second))
 	if runtime.NumCPU() < 2 {
@@ -81,6 +87,9 @@ func (o *options) verify(arguments int) error {
 	if o.tokens != 0 && (o.tokens < 3*o.users || o.only == "freeradius") {
 		return errors.New("-tokens is for Countersign, and at least three times -users")
 	}
+	if o.tms < 0 || o.tms > 0 && (o.tokens != 0 || o.only == "freeradius" || o.rate <= 0) {
+		return errors.New("-tms is for Countersign without -tokens, and wants a -rate above 0")
+	}
 	return nil
 }
 
@@ -99,9 +108,12 @@ func run(ctx context.Context, args []string) error {
 	if err := b.pin(ctx); err != nil {
 		return err
 	}
-	if o.tokens > 0 {
+	switch {
+	case o.tms > 0:
+		err = b.compareCompany(ctx, os.Stdout)
+	case o.tokens > 0:
 		err = b.compareSizes(ctx, os.Stdout)
-	} else {
+	default:
 		err = b.compareServers(ctx, os.Stdout)
 	}
 	if err != nil || o.json == "" {
@@ -112,7 +124,11 @@ func run(ctx context.Context, args []string) error {
 
 // writeJSON writes all measurements to a file.
 func (b *bench) writeJSON(path string) error {
-	text, err := json.MarshalIndent(b.done, "", "  ")
+	var all any = b.done
+	if b.tms > 0 {
+		all = b.together
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return err
 	}

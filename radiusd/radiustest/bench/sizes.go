@@ -29,10 +29,10 @@ type sizes struct {
 func (b *bench) compareSizes(ctx context.Context, w io.Writer) error {
 	var s sizes
 	var err error
-	if s.few, err = b.stock(ctx, countersign{b.binary}, b.users); err != nil {
+	if s.few, err = b.stock(ctx, countersign{binary: b.binary}, b.users); err != nil {
 		return err
 	}
-	if s.many, err = b.stock(ctx, countersign{b.binary}, b.tokens); err != nil {
+	if s.many, err = b.stock(ctx, countersign{binary: b.binary}, b.tokens); err != nil {
 		return err
 	}
 	for round := 1; round <= b.rounds; round++ {
