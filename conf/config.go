@@ -33,6 +33,9 @@ type Config struct {
 	Mail        Mail        `toml:"mail"`
 	Exclusions  []Exclusion `toml:"exclusion"`
 	Replies     []Reply     `toml:"reply"`
+	TMS         TMS         `toml:"tms"`
+	Orders      []OrderRule `toml:"order"`
+	OTPService  OTPService  `toml:"otp_service"`
 	Store       Store       `toml:"store"`
 	Web         Web         `toml:"web"`
 	Metrics     Metrics     `toml:"metrics"`
@@ -155,6 +158,7 @@ func Defaults() *Config {
 		},
 		Store:   Store{CacheUsers: 1000000},
 		Enrol:   defaultEnrol(),
+		TMS:     defaultTMS(),
 		Mail:    Mail{TLS: MailStartTLS, Timeout: 30 * time.Second},
 		Web:     Web{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:8812")}},
 		Metrics: Metrics{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:9812")}},

@@ -119,6 +119,8 @@ func (c *Config) readFiles(r *report) {
 	}
 	r.readSecret(mailPassword, "mail.password", &c.Mail.Password, c.Mail.PasswordFile)
 	r.readCertificates("mail.ca_file", c.Mail.CAFile)
+	r.readSecret(sharedSecret, "tms.radius_secret", &c.TMS.RadiusSecret, c.TMS.RadiusSecretFile)
+	r.readCertificates("tms.ca_file", c.TMS.CAFile)
 	for key, path := range map[string]string{"web.certificate_file": c.Web.CertificateFile, "web.key_file": c.Web.KeyFile} {
 		if path != "" {
 			r.readFile(key, path)
@@ -190,6 +192,7 @@ func (c *Config) resolve(folder string) {
 	paths := []*string{
 		&c.DataDir, &c.Store.KeyFile, &c.Web.CertificateFile, &c.Web.KeyFile, &c.Web.ClientDir,
 		&c.Mail.CAFile, &c.Mail.PasswordFile, &c.Enrol.Templates,
+		&c.TMS.CAFile, &c.TMS.RadiusSecretFile,
 	}
 	for i := range c.NAS {
 		paths = append(paths, &c.NAS[i].SecretFile)

@@ -61,6 +61,10 @@ type NAS struct {
 	// otherwise the login would be refused. Only for gateways that show the user
 	// a second prompt.
 	Challenge bool `toml:"challenge"`
+
+	// Order is who verifies the codes of its users, where no [[order]] says otherwise; ""
+	// is that of [tms], see [Config.OrderOf].
+	Order Order `toml:"order" oneof:"'' local tms local-then-tms tms-then-local"`
 }
 
 // MessageAuthenticator is a policy for the Message-Authenticator of requests.

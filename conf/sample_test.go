@@ -26,7 +26,7 @@ func TestSampleIsDefaults(t *testing.T) {
 }
 
 // arrays are the arrays of tables that the sample has as comments.
-var arrays = []string{"nas", "directory", "exclusion", "reply"}
+var arrays = []string{"nas", "directory", "exclusion", "reply", "order"}
 
 // TestSampleWithoutComments loads the sample with all that is a comment in it.
 func TestSampleWithoutComments(t *testing.T) {
@@ -34,6 +34,7 @@ func TestSampleWithoutComments(t *testing.T) {
 	writeFile(t, "ras-gateway.secret", "xyzzy5461xyzzy5461\n")
 	writeFile(t, "headquarters.password", planted+"\n")
 	text := uncomment(Sample, arrays...)
+	text = strings.Replace(text, "\notp_service_url = \"\"\n", "\notp_service_url = \"http://tms.example.com/x\"\n", 1) // an [[order]] needs a TMS
 	_, err := Parse("countersign.toml", []byte(text))
 	var faults Faults
 	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Key != "nas[0].excluded" {
@@ -105,10 +106,12 @@ func TestSampleDescribesEveryKey(t *testing.T) {
 // describedAt returns the key whose comment in the sample describes key too.
 func describedAt(key string) string {
 	switch {
-	case key == "nas[0].secret", key == "directory[0].bind_password", key == "mail.password":
+	case key == "nas[0].secret", key == "directory[0].bind_password", key == "mail.password", key == "tms.radius_secret":
 		return key + "_file"
-	case key == "reply[0].name", key == "reply[0].attributes":
+	case key == "reply[0].name", key == "reply[0].attributes", key == "order[0].name", key == "order[0].order":
 		return key
+	case strings.HasPrefix(key, "order[0]."):
+		key = "exclusion[0]." + strings.TrimPrefix(key, "order[0].")
 	case strings.HasPrefix(key, "reply[0]."):
 		key = "exclusion[0]." + strings.TrimPrefix(key, "reply[0].")
 	}
@@ -134,7 +137,7 @@ func eachKey(table string, of reflect.Type, visit func(key string, tag reflect.S
 // tables, and a name. Two fields together may have one comment.
 func TestConfigIsTheManual(t *testing.T) {
 	fields := 0
-	for _, file := range []string{"config.go", "nas.go", "login.go", "directory.go", "exclusion.go", "enrol.go"} {
+	for _, file := range []string{"config.go", "nas.go", "login.go", "directory.go", "exclusion.go", "enrol.go", "tms.go"} {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -26,7 +26,8 @@ func (c *Config) verify(r *report) {
 		r.addMissing("radius.auth", "has no address, so nobody could log in", `name one, as "0.0.0.0:1812"`)
 	}
 	r.verifyListeners(slices.Concat(listeners("radius.auth", c.Radius.Auth), listeners("radius.acct", c.Radius.Acct)))
-	r.verifyListeners(slices.Concat(listeners("web.listen", c.Web.Listen), listeners("web.listen_https", c.Web.ListenHTTPS), listeners("metrics.listen", c.Metrics.Listen)))
+	r.verifyListeners(slices.Concat(listeners("web.listen", c.Web.Listen), listeners("web.listen_https", c.Web.ListenHTTPS), listeners("metrics.listen", c.Metrics.Listen),
+		listeners("otp_service.listen", c.OTPService.Listen), listeners("otp_service.listen_https", c.OTPService.ListenHTTPS)))
 	r.verifyLogin(&c.Login)
 	r.verifyToken(&c.Token)
 	r.verifyWeb(&c.Web)
@@ -36,6 +37,7 @@ func (c *Config) verify(r *report) {
 	c.verifyDirectories(r)
 	c.verifyRules(r)
 	c.verifyPasses(r)
+	c.verifyTMS(r)
 }
 
 // listener is an address to listen on, and the key that has it.

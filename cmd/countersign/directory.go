@@ -131,7 +131,7 @@ func (a *app) checkDirectories(cfg *conf.Config) error {
 	if failed > 0 { // and asking on could lock the account
 		return exitStatus(1)
 	}
-	missing := missingGroups(context.Background(), users, cfg.Enrol.Groups)
+	missing := missingGroups(context.Background(), users, groupsOf(cfg))
 	for _, problem := range missing {
 		fmt.Fprintln(a.err, problem)
 	}
@@ -141,18 +141,41 @@ func (a *app) checkDirectories(cfg *conf.Config) error {
 	return nil
 }
 
-// missingGroups are the groups of [enrol] that cannot be found, each with why, in
-// one line.
-func missingGroups(ctx context.Context, users *directory.Repository, groups []string) []string {
+// groupKey is a group, and the key of the configuration that names it.
+type groupKey struct{ key, group string }
+
+// groupsOf are the groups that decide who may have a token, and who verifies codes: were one
+// misspelt, its members would be locked out.
+func groupsOf(cfg *conf.Config) []groupKey {
+	var groups []groupKey
+	for _, group := range cfg.Enrol.Groups {
+		groups = append(groups, groupKey{"enrol.groups", group})
+	}
+	if !cfg.TMS.Exists() {
+		return groups
+	}
+	if kind, group := cfg.TMS.Repository(); kind == "group" {
+		groups = append(groups, groupKey{"tms.user_repository", group})
+	}
+	for i := range cfg.Orders {
+		for _, group := range slices.Concat(cfg.Orders[i].Groups, cfg.Orders[i].NotGroups) {
+			groups = append(groups, groupKey{fmt.Sprintf("order[%d]", i), group})
+		}
+	}
+	return groups
+}
+
+// missingGroups are those of the groups that cannot be found, each with why, in one line.
+func missingGroups(ctx context.Context, users *directory.Repository, groups []groupKey) []string {
 	var missing []string
-	for _, group := range groups {
-		found, err := users.GroupExists(ctx, group)
+	for _, g := range groups {
+		found, err := users.GroupExists(ctx, g.group)
 		switch {
 		case err != nil:
-			missing = append(missing, fmt.Sprintf("enrol.groups: %q is not verified: %v", group, err))
+			missing = append(missing, fmt.Sprintf("%s: %q is not verified: %v", g.key, g.group, err))
 		case !found:
-			missing = append(missing, fmt.Sprintf("enrol.groups: no directory has a group %q that the account of bind_dn may see: "+
-				"nobody is in it, so correct its name or DN, or group_base_dn and group_filter", group))
+			missing = append(missing, fmt.Sprintf("%s: no directory has a group %q that the account of bind_dn may see: "+
+				"nobody is in it, so correct its name or DN, or group_base_dn and group_filter", g.key, g.group))
 		}
 	}
 	return missing

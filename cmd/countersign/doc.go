@@ -9,6 +9,8 @@
 //	socket.go       the admin socket and who calls on it
 //	connect.go      from a command to the API: a running server, or the store
 //	maintenance.go  backup and key rotation with their files
-//	user.go, token.go, event.go, store.go, login.go, check.go, quickstart.go
+//	directory.go, rules.go, enrol.go, tms.go, order.go, otpservice.go
+//	                the configuration in the words of the parts
+//	user.go, token.go, event.go, store.go, login.go, migrate.go, tmscheck.go, sas.go, quickstart.go
 //	                one command group each
 package main

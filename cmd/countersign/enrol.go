@@ -25,7 +25,7 @@ func (s *server) newEnrolment(cfg *conf.Config) error {
 	o := enrol.Options{
 		Service: s.service, Store: s.store, Sender: &s.mailer,
 		Settings: func() enrol.Settings { return enrolSettings(s.cfg.Load()) },
-		Policy:   func() otp.Policy { return policy(s.cfg.Load().Login) },
+		Policy:   func() otp.Policy { return policy(s.cfg.Load()) },
 		Clock:    s.app.clock, Rand: s.app.rand, Logger: s.logger, Registerer: s.registry,
 	}
 	if s.users != nil {
@@ -222,7 +222,7 @@ func checkEnrolment(cfg *conf.Config, fault func(key, problem, remedy string)) {
 // each reload, until ctx is done. No login waits for it.
 func (s *server) watchGroups(ctx context.Context) {
 	for s.users != nil {
-		for _, problem := range missingGroups(ctx, s.users, s.cfg.Load().Enrol.Groups) {
+		for _, problem := range missingGroups(ctx, s.users, groupsOf(s.cfg.Load())) {
 			if ctx.Err() == nil {
 				s.logger.Warn(problem)
 			}

@@ -18,16 +18,18 @@ import (
 
 func (a *app) eventCommand() *cobra.Command {
 	var user, serial string
+	var differing bool
 	limit := 50
 	list := &cobra.Command{
 		Use: "list", Short: "List logins and administrative acts, the newest first", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return a.listEvents(tms.Filter{User: otp.UserName(user), Serial: otp.Serial(serial), Limit: limit})
+			return a.listEvents(tms.Filter{User: otp.UserName(user), Serial: otp.Serial(serial), Limit: limit, Differing: differing})
 		},
 	}
 	list.Flags().StringVar(&user, "user", "", "only this `user`'s")
 	list.Flags().StringVar(&serial, "serial", "", "only those of the token with this `serial`")
 	list.Flags().IntVar(&limit, "limit", limit, "at most so many; 0: all")
+	list.Flags().BoolVar(&differing, "differing", false, "only logins about which the TMS and our own tokens did not agree")
 	return group("event", "See what happened", a.jsonFlag(list))
 }
 
@@ -65,6 +67,7 @@ func loginMore(e console.EventView) string {
 	note(e.Rule != "", "rule %s", printable(e.Rule))
 	note(e.Typed != "", "typed %s", printable(e.Typed))
 	note(e.ClientIP != "", "client %s", e.ClientIP)
+	note(e.Difference != "", "%s", e.Difference)
 	note(e.TraceFault != "", "trace: %s", printable(e.TraceFault))
 	return strings.Join(more, ", ")
 }

@@ -132,6 +132,7 @@ func (a *app) showExplanation(x *tms.Explanation) {
 	a.line("account", accountLine(x))
 	a.line("client", clientLine(x))
 	a.line("decision", x.Decision)
+	a.line("verified by", x.VerifiedBy)
 	if x.Rule != nil {
 		a.line("reason", reasonLine(x.Rule))
 	}

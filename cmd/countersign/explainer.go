@@ -49,7 +49,10 @@ func (e *explainer) Imagine(ctx context.Context, r tms.ExplainRequest) (tms.Case
 		c.Source, c.GroupsUnknown, c.DirectoryDisabled = source, source == exclusions.Unavailable, identity.Disabled
 		c.Stranger = identity.Directory == "" && source != exclusions.Unavailable
 	} else {
-		c.Stranger = strings.ContainsAny(string(user), `\@`)
+		if c.User = []byte(withoutRealm(cfg, string(user))); string(c.User) != r.User {
+			c.Typed = []byte(r.User)
+		}
+		c.Stranger = strings.ContainsAny(string(c.User), `\@`)
 	}
 	set, err := e.parts.rules.inForce(ctx)
 	if err != nil {
@@ -61,13 +64,59 @@ func (e *explainer) Imagine(ctx context.Context, r tms.ExplainRequest) (tms.Case
 		return c, err
 	}
 	c.Reply, c.ReplyDoubt = set.replyLines(&c.Login)
+	if cfg.TMS.Exists() {
+		c.TMS = set.assign(cfg, nas, &c.Login)
+	}
 	c.Groups = set.Replies.NamedGroups(c.Exclusions.NamedGroups(nil, c.Groups), c.Groups)
 	return c, nil
+}
+
+// assign says who verifies the code of a login at a NAS, and what in the configuration
+// says so.
+func (set *ruleset) assign(cfg *conf.Config, nas *conf.NAS, login *exclusions.Login) *tms.Assignment {
+	a := &tms.Assignment{OTPService: cfg.TMS.OTPServiceURL != "", Shadow: set.Shadow}
+	said := orders[cfg.OrderOf(nas)]
+	if a.Order, a.Doubt = set.OrderOf(said, login); a.Doubt {
+		return a
+	}
+	a.From = "[tms]"
+	if nas.Order != "" {
+		a.From = fmt.Sprintf("[[nas]] %q", nas.Name)
+	}
+	if i, _ := set.Orders.Decide(login); i >= 0 {
+		said, a.From = set.Order[i], fmt.Sprintf("[[order]] number %d", i+1)
+		if name := cfg.Orders[i].Name; name != "" {
+			a.From = fmt.Sprintf("[[order]] %q", name)
+		}
+	}
+	if a.Order == otp.LocalOnly && said != otp.LocalOnly {
+		a.Outside = set.outside(cfg, said, login)
+	}
+	return a
+}
+
+// outside says why a login is not for the TMS though this order would have it so.
+func (set *ruleset) outside(cfg *conf.Config, said otp.Order, login *exclusions.Login) string {
+	all := set.Rules
+	all.Orders, all.OfTMS = nil, nil
+	order, _ := all.OrderOf(said, login)
+	switch {
+	case order != otp.LocalOnly:
+		return fmt.Sprintf("%s does not belong to the TMS (user_repository = %q)", login.User, cfg.TMS.UserRepository)
+	case len(cfg.Directories) == 0:
+		return fmt.Sprintf("the realm of %s is none of the realms in [tms], and such names are not shown to the TMS", login.User)
+	case login.Stranger:
+		return fmt.Sprintf("no [[directory]] has %s, and such names are not shown to the TMS", login.User)
+	}
+	return fmt.Sprintf("the directory does not answer, and %s may be another name of somebody it has: such names are not shown to the TMS", login.User)
 }
 
 // Recall implements tms.Explainer.
 func (e *explainer) Recall(ctx context.Context, login *tms.Event) (tms.Case, error) {
 	var c tms.Case
+	if t := &e.parts.cfg.Load().TMS; t.Exists() {
+		c.TMS = &tms.Assignment{OTPService: t.OTPServiceURL != ""}
+	}
 	if len(login.Trace) == 0 {
 		return c, nil
 	}

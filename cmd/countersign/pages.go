@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"countersign/conf"
 	"countersign/otp/seal"
@@ -20,10 +21,7 @@ func (s *server) listenHTTPS(cfg *conf.Config, root []byte) error {
 	if len(cfg.Web.ListenHTTPS) == 0 {
 		return nil
 	}
-	certificate, err := console.OpenCertificate(console.CertificateOptions{
-		CertFile: cfg.Web.CertificateFile, KeyFile: cfg.Web.KeyFile, DataDir: cfg.DataDir, Hosts: webHosts(cfg),
-		Clock: s.app.clock, Rand: s.app.rand, Logger: s.logger,
-	})
+	certificate, err := s.openCertificate(cfg)
 	if err != nil {
 		return err
 	}
@@ -50,7 +48,7 @@ func webHosts(cfg *conf.Config) []string {
 	if u, err := url.Parse(cfg.Web.URL); err == nil && u.Hostname() != "" {
 		hosts = append(hosts, u.Hostname())
 	}
-	for _, addr := range cfg.Web.ListenHTTPS {
+	for _, addr := range slices.Concat(cfg.Web.ListenHTTPS, cfg.OTPService.ListenHTTPS) {
 		if !addr.Addr().IsUnspecified() {
 			hosts = append(hosts, addr.Addr().String())
 		}

@@ -20,6 +20,7 @@ import (
 	"countersign/radiusd/packet"
 	"countersign/tms"
 	"countersign/tms/directory"
+	"countersign/tms/migration"
 	"countersign/tms/store/embedded"
 )
 
@@ -33,19 +34,38 @@ type parts struct {
 	rules   *rulebook
 	clock   func() time.Time
 	queued  func() // has mails sent that an act has queued; nil where nobody sends any
+	stocked func() // has the tokens in stock looked at that an act has brought there; nil where nobody learns
 }
 
-// mailingStore is the store that has mails sent at once.
-type mailingStore struct {
+// watchedStore is the store that tells the server what it waits for.
+type watchedStore struct {
 	*embedded.Store
 	parts *parts
 }
 
 // ChangeHolder implements tms.EnrolmentStore.
-func (m mailingStore) ChangeHolder(ctx context.Context, name otp.UserName, act tms.Act, change func(*tms.Holder) error) error {
-	err := m.Store.ChangeHolder(ctx, name, act, change)
-	if err == nil && m.parts.queued != nil {
-		m.parts.queued()
+func (w watchedStore) ChangeHolder(ctx context.Context, name otp.UserName, act tms.Act, change func(*tms.Holder) error) error {
+	return told(w.Store.ChangeHolder(ctx, name, act, change), w.parts.queued)
+}
+
+// ChangeStock implements tms.TokenImporter.
+func (w watchedStore) ChangeStock(ctx context.Context, rows []tms.TokenRow, change func(*tms.Stock) (tms.Act, error)) error {
+	return told(w.Store.ChangeStock(ctx, rows, change), w.parts.stocked)
+}
+
+// ChangeToken implements tms.Store. Who learns knows what it has done itself.
+func (w watchedStore) ChangeToken(ctx context.Context, serial otp.Serial, act tms.Act, change func(*tms.Token) error) error {
+	err := w.Store.ChangeToken(ctx, serial, act, change)
+	if act.Actor == migration.Actor {
+		return err
+	}
+	return told(err, w.parts.stocked)
+}
+
+// told tells somebody, if there is one, of a change that has not failed.
+func told(err error, tell func()) error {
+	if err == nil && tell != nil {
+		tell()
 	}
 	return err
 }
@@ -75,20 +95,23 @@ func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logg
 	p := &parts{store: store, users: users, clock: a.clock}
 	p.cfg.Store(cfg)
 	p.rules = &rulebook{parts: p}
+	watched := watchedStore{store, p}
 	service := tms.Options{
-		Store:        store,
+		Store:        watched,
 		Keeper:       &keeper{app: a, parts: p},
 		Clock:        a.clock,
 		Rand:         a.rand,
-		Policy:       func() otp.Policy { return policy(p.cfg.Load().Login) },
+		Policy:       func() otp.Policy { return policy(p.cfg.Load()) },
 		MinPINLength: func() int { return p.cfg.Load().Login.MinPINLength },
 		Rulebook:     p.rules,
 		Explainer:    &explainer{p},
 
-		CanonicalUser: users.CanonicalName,
+		CanonicalUser: canonicalName(cfg, users),
 
-		Enrolment:       mailingStore{store, p},
+		Enrolment:       watched,
 		EnrolmentPolicy: func() tms.EnrolmentPolicy { return enrolmentPolicy(p.cfg.Load()) },
+
+		Migration: store,
 	}
 	if users != nil {
 		service.Directory = users
@@ -143,13 +166,15 @@ func (p *parts) begin(ctx context.Context, cfg *conf.Config, actor string) error
 }
 
 // policy is the configuration's [login] in the words of package otp.
-func policy(l conf.Login) otp.Policy {
+func policy(cfg *conf.Config) otp.Policy {
+	l := &cfg.Login
 	return otp.Policy{
 		Window: l.Window, MaxDrift: l.MaxDrift, LookAhead: l.LookAhead, ResyncWindow: l.ResyncWindow, ResyncSteps: l.ResyncSteps,
 		ResyncTime: l.ResyncTime, MaxFailures: l.MaxFailures, LockTime: l.LockTime, RepeatTime: l.RepeatTime,
 		ThrottleAfter: l.ThrottleAfter, ThrottleFirst: l.ThrottleFirst, ThrottleMax: l.ThrottleMax,
 		ThrottleForget: l.ThrottleForget, ThrottleEntries: l.ThrottleEntries,
 		MaxWrongPasswords: l.MaxWrongPasswords, WrongPasswordTime: l.WrongPasswordTime,
+		Agreements: cfg.TMS.Agreements,
 	}
 }
 
@@ -198,7 +223,7 @@ func nasConfig(cfg *conf.Config, n *conf.NAS) radiusd.NASConfig {
 		ReplyMessageAuthenticator: placements[n.ReplyMessageAuthenticator],
 		Mode:                      modes[cfg.ModeOf(n)], Excluded: passes[n.Excluded],
 		ClientIPFrom: preset.ClientIPFrom, MACFrom: preset.MACFrom,
-		TrustNASIPAddress: n.TrustNASIPAddress, Challenge: n.Challenge,
+		TrustNASIPAddress: n.TrustNASIPAddress, Challenge: n.Challenge, Order: orders[cfg.OrderOf(n)],
 	}
 	if n.ClientIPFrom != nil {
 		c.ClientIPFrom = origins(n.ClientIPFrom)

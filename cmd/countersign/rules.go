@@ -42,7 +42,7 @@ type rulebook struct {
 // Verify implements tms.Rulebook.
 func (b *rulebook) Verify(_ context.Context, r exclusions.Rule) error {
 	cfg := b.parts.cfg.Load()
-	options := ruleOptions(b.parts.users, b.parts.clock())
+	options := ruleOptions(cfg, b.parts.users, b.parts.clock())
 	options.NASes = nasNames(cfg)
 	if _, faults := exclusions.Compile([]exclusions.Rule{r}, options); len(faults) > 0 {
 		return ruleFaults([]exclusions.Rule{r}, faults)
@@ -122,7 +122,7 @@ func (p *parts) makeRules(ctx context.Context, cfg *conf.Config) (*ruleset, erro
 	if err != nil {
 		return nil, err
 	}
-	set, err := newRuleset(cfg, records, ruleOptions(p.users, p.clock()))
+	set, err := newRuleset(cfg, records, ruleOptions(cfg, p.users, p.clock()))
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +153,10 @@ func newRuleset(cfg *conf.Config, records []tms.Rule, options exclusions.Options
 	if set.dictionary, err = loadDictionary(cfg); err != nil {
 		return nil, err
 	}
-	return set, set.setReplies(cfg, options)
+	if err := set.setReplies(cfg, options); err != nil {
+		return nil, err
+	}
+	return set, set.setOrders(cfg, options)
 }
 
 // outdated says what Verify would say of a rule that was added when the
@@ -217,7 +220,7 @@ func checkRecords(cfg *conf.Config, records []tms.Rule, at time.Time) (warnings 
 		errs = append(errs, fmt.Errorf("%d rules, %d of them in the configuration: there may be %d; make one of several, or take some away with `countersign exclude remove`",
 			len(all), len(cfg.Exclusions), store.MaxRules))
 	}
-	set, err := newRuleset(cfg, all, ruleOptions(nil, at)) // whichever directory a name is of, it is no fault
+	set, err := newRuleset(cfg, all, ruleOptions(cfg, nil, at)) // whichever directory a name is of, it is no fault
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, err
 	}
@@ -241,7 +244,7 @@ func (p *parts) compileRules(ctx context.Context, revision uint64, at time.Time)
 	if err != nil {
 		return nil, 0, nil, err
 	}
-	list, err := compile(records, ruleOptions(p.users, at))
+	list, err := compile(records, ruleOptions(p.cfg.Load(), p.users, at))
 	return records, revision, list, err
 }
 
@@ -259,15 +262,9 @@ func compile(records []tms.Rule, options exclusions.Options) (*exclusions.List, 
 
 // setReplies makes the conditions of [[reply]].
 func (set *ruleset) setReplies(cfg *conf.Config, options exclusions.Options) error {
-	rules := replyRules(cfg)
-	for i := range rules {
-		if len(cfg.Directories) == 0 && slices.ContainsFunc(rules[i].Criteria, aboutGroups) {
-			return fmt.Errorf("%s: %s: restart the server, which takes over [[directory]] then", rules[i].Name, noDirectory)
-		}
-	}
-	var faults []exclusions.Fault
-	if set.Replies, faults = exclusions.Compile(rules, options); len(faults) > 0 {
-		return ruleFaults(rules, faults)
+	var err error
+	if set.Replies, err = compileSettings(cfg, replyRules(cfg), options); err != nil {
+		return err
 	}
 	for i := range cfg.Replies {
 		var encoded []byte
@@ -283,6 +280,21 @@ func (set *ruleset) setReplies(cfg *conf.Config, options exclusions.Options) err
 		set.Attributes = append(set.Attributes, encoded)
 	}
 	return nil
+}
+
+// compileSettings compiles rules that the configuration has, but for the directories of
+// which the running server may have others.
+func compileSettings(cfg *conf.Config, rules []exclusions.Rule, options exclusions.Options) (*exclusions.List, error) {
+	for i := range rules {
+		if len(cfg.Directories) == 0 && slices.ContainsFunc(rules[i].Criteria, aboutGroups) {
+			return nil, fmt.Errorf("%s: %s: restart the server, which takes over [[directory]] then", rules[i].Name, noDirectory)
+		}
+	}
+	list, faults := exclusions.Compile(rules, options)
+	if len(faults) > 0 {
+		return nil, ruleFaults(rules, faults)
+	}
+	return list, nil
 }
 
 // unsaid is the error for a rule that applies to a NAS which does not say what an
@@ -306,15 +318,23 @@ func unsaid(cfg *conf.Config, r *exclusions.Rule) error {
 // ruleOptions say how rules are read. Users and realms become what identities
 // have; users is nil when there is no directory. Windows without a time zone are
 // in that of this machine.
-func ruleOptions(users *directory.Repository, at time.Time) exclusions.Options {
+func ruleOptions(cfg *conf.Config, users *directory.Repository, at time.Time) exclusions.Options {
 	foldRealm := func(realm string) (string, bool) {
 		folded, ok := foldUser(realm)
 		return users.CanonicalRealm(folded), ok
 	}
 	return exclusions.Options{
-		FoldUser: foldUser, CanonicalUser: users.CanonicalName, FoldRealm: foldRealm, FoldGroup: directory.FoldGroup,
+		FoldUser: foldUser, CanonicalUser: canonicalName(cfg, users), FoldRealm: foldRealm, FoldGroup: directory.FoldGroup,
 		Location: time.Local, At: at,
 	}
+}
+
+// canonicalName makes of a folded name the one by which a user is kept.
+func canonicalName(cfg *conf.Config, users *directory.Repository) func(string) string {
+	if users != nil {
+		return users.CanonicalName
+	}
+	return func(name string) string { return withoutRealm(cfg, name) }
 }
 
 // foldUser brings a user name into its canonical form.
@@ -391,23 +411,11 @@ func faultPlace(r *exclusions.Rule, f exclusions.Fault) string {
 // checkRules is a conf.Check: it finds what is wrong with values of rules and
 // attributes of replies.
 func checkRules(cfg *conf.Config, fault func(key, problem, remedy string)) {
-	report := func(table string, lists [][]conf.Criterion, faults []exclusions.Fault) {
-		for _, f := range faults {
-			key := fmt.Sprintf("%s[%d]", table, f.Rule)
-			if list := lists[f.Rule]; f.Criterion >= 0 && f.Criterion < len(list) {
-				key += "." + list[f.Criterion].Key()
-				if f.Value >= 0 {
-					key += fmt.Sprintf("[%d]", f.Value)
-				}
-			}
-			fault(key, f.Problem, f.Remedy)
-		}
-	}
-	options := ruleOptions(nil, time.Time{}) // whichever directory a name is of, it is no fault
+	options := ruleOptions(cfg, nil, time.Time{}) // whichever directory a name is of, it is no fault
 	_, faults := exclusions.Compile(fileRules(cfg), options)
-	report("exclusion", criteriaLists(cfg.Exclusions, func(e *conf.Exclusion) *conf.Criteria { return &e.Criteria }), faults)
+	reportFaults("exclusion", criteriaLists(cfg.Exclusions, func(e *conf.Exclusion) *conf.Criteria { return &e.Criteria }), faults, fault)
 	_, faults = exclusions.Compile(replyRules(cfg), options)
-	report("reply", criteriaLists(cfg.Replies, func(r *conf.Reply) *conf.Criteria { return &r.Criteria }), faults)
+	reportFaults("reply", criteriaLists(cfg.Replies, func(r *conf.Reply) *conf.Criteria { return &r.Criteria }), faults, fault)
 	for i := range cfg.Exclusions {
 		checkGroups(cfg, fmt.Sprintf("exclusion[%d]", i), &cfg.Exclusions[i].Criteria, fault)
 	}
@@ -419,6 +427,21 @@ func checkRules(cfg *conf.Config, fault func(key, problem, remedy string)) {
 			"make one of several: a criterion may have many values")
 	}
 	checkReplies(cfg, fault)
+}
+
+// reportFaults tells conf.Check of faults in the rules of an array of tables, whose
+// criteria are in lists.
+func reportFaults(table string, lists [][]conf.Criterion, faults []exclusions.Fault, fault func(key, problem, remedy string)) {
+	for _, f := range faults {
+		key := fmt.Sprintf("%s[%d]", table, f.Rule)
+		if list := lists[f.Rule]; f.Criterion >= 0 && f.Criterion < len(list) {
+			key += "." + list[f.Criterion].Key()
+			if f.Value >= 0 {
+				key += fmt.Sprintf("[%d]", f.Value)
+			}
+		}
+		fault(key, f.Problem, f.Remedy)
+	}
 }
 
 // checkGroups finds rules about groups that nobody knows.

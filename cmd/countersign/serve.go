@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,6 +30,8 @@ import (
 	"countersign/radiusd"
 	"countersign/tms/console"
 	"countersign/tms/enrol"
+	"countersign/tms/migration"
+	"countersign/tms/safenet"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -51,6 +54,10 @@ type server struct {
 	radius   *radiusd.Server
 	registry *prometheus.Registry
 
+	behind    *backend                        // the TMS, nil without one
+	lessons   *migration.Learner              // from what the TMS has accepted
+	programs  atomic.Pointer[safenet.Handler] // those that ask us in the place of SafeNet's service
+	asked     *prometheus.CounterVec          // by them
 	mailer    mailer
 	enrolment *enrol.Enrolment
 	regroup   chan struct{} // has an element when the groups of [enrol] are to be looked for
@@ -121,14 +128,38 @@ func (s *server) build(cfg *conf.Config) error {
 		return err
 	}
 	s.rules.warn(s.logger)
-	s.verifier = otp.NewVerifier(s.store, policy(cfg.Login))
+	s.verifier = otp.NewVerifier(s.store, policy(cfg))
 	if err := s.newEnrolment(cfg); err != nil {
+		return err
+	}
+	if err := s.newTMS(cfg); err != nil {
 		return err
 	}
 	root, err := s.store.BoxKey(context.Background())
 	if err != nil {
 		return err
 	}
+	if err := s.newRadius(cfg, table, root); err != nil {
+		return err
+	}
+	s.status = &console.Status{
+		Version: version, Started: s.app.clock(), Clock: s.app.clock, Ready: s.store.Ready, Listening: addresses(s.radius.Addrs()),
+	}
+	if s.behind != nil {
+		s.status.TMS = s.tellBackend
+	}
+	if err := s.listenHTTP(cfg); err != nil {
+		return err
+	}
+	if err := s.listenOTPService(cfg); err != nil {
+		return err
+	}
+	return s.listenHTTPS(cfg, root)
+}
+
+// newRadius builds the RADIUS server of these NASes and opens its addresses. The root key
+// is for States.
+func (s *server) newRadius(cfg *conf.Config, table *radiusd.NASTable, root []byte) error {
 	states, err := seal.NewBox(root, "RADIUS State", s.app.rand)
 	if err != nil {
 		return err
@@ -147,20 +178,12 @@ func (s *server) build(cfg *conf.Config) error {
 	if s.users != nil {
 		options.Users = userRepository{s.users}
 	}
+	s.backendOptions(cfg, &options)
 	if s.radius, err = radiusd.New(options); err != nil {
 		return err
 	}
 	s.rules.use = s.radius.SetRules
-	if err := s.radius.Listen(); err != nil {
-		return err
-	}
-	s.status = &console.Status{
-		Version: version, Started: s.app.clock(), Clock: s.app.clock, Ready: s.store.Ready, Listening: addresses(s.radius.Addrs()),
-	}
-	if err := s.listenHTTP(cfg); err != nil {
-		return err
-	}
-	return s.listenHTTPS(cfg, root)
+	return s.radius.Listen()
 }
 
 func addresses[T fmt.Stringer](addrs []T) []string {
@@ -230,6 +253,7 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 	var background sync.WaitGroup
 	background.Go(func() { s.enrolment.Run(ctx) })
 	background.Go(func() { s.watchGroups(ctx) })
+	background.Go(func() { s.runTMS(ctx) })
 	s.logger.Info("started", "version", version, "radius", s.status.Listening, "nas", len(s.cfg.Load().NAS))
 	s.notify(daemon.SdNotifyReady)
 	if started != nil {
@@ -279,6 +303,7 @@ func (s *server) stop() error {
 			err = errors.Join(err, h.Close())
 		}
 	}
+	s.behind.close()
 	err = errors.Join(err, s.close())
 	s.logger.Info("stopped")
 	return err
@@ -329,7 +354,8 @@ func (s *server) takeOver(ctx context.Context) (*conf.Config, error) {
 		s.logger.Warn("this setting changes with a restart only", "key", key)
 	}
 	s.mailer.current.Store(office)
-	s.verifier.SetPolicy(policy(cfg.Login))
+	s.programs.Store(s.newPrograms(cfg))
+	s.verifier.SetPolicy(policy(cfg))
 	s.level.Set(cfg.Log.Level)
 	return cfg, nil
 }
@@ -340,6 +366,18 @@ func keepFixed(old, new *conf.Config) []string {
 	var keys []string
 	radius := old.Radius
 	radius.Dictionaries = new.Radius.Dictionaries // come with the replies
+	behind, programs := old.TMS, old.OTPService
+	if behind.Exists() != new.TMS.Exists() { // who belongs to a TMS that goes on is not the new file's to say
+		keys = append(keys, "[tms]")
+		new.TMS, new.Orders = behind, old.Orders
+	}
+	behind.Order, behind.UserRepository, behind.Shadow = new.TMS.Order, new.TMS.UserRepository, new.TMS.Shadow // come with the rules
+	behind.Learn, behind.Agreements = new.TMS.Learn, new.TMS.Agreements
+	behind.UserNameFormat, behind.Domain = new.TMS.UserNameFormat, new.TMS.Domain
+	programs.Allow = new.OTPService.Allow
+	keys = append(keys, differing("tms", behind, new.TMS)...)
+	keys = append(keys, differing("otp_service", programs, new.OTPService)...)
+	new.TMS, new.OTPService = behind, programs
 	for _, part := range []struct {
 		key      string
 		old, new any
@@ -356,6 +394,18 @@ func keepFixed(old, new *conf.Config) []string {
 		if !reflect.DeepEqual(part.old, part.new) {
 			keys = append(keys, part.key)
 			reflect.ValueOf(part.new).Elem().Set(reflect.ValueOf(part.old).Elem())
+		}
+	}
+	return keys
+}
+
+// differing are the keys of a table, a struct of package conf, that have other values.
+func differing(table string, old, new any) []string {
+	var keys []string
+	before, after := reflect.ValueOf(old), reflect.ValueOf(new)
+	for i := range before.NumField() {
+		if !reflect.DeepEqual(before.Field(i).Interface(), after.Field(i).Interface()) {
+			keys = append(keys, table+"."+before.Type().Field(i).Tag.Get("toml"))
 		}
 	}
 	return keys

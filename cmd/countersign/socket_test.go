@@ -50,7 +50,7 @@ func TestOnlyRootAndTheServersAccountMayAct(t *testing.T) {
 
 // The shipped configuration and package otp agree on what is usual.
 func TestDefaultPolicy(t *testing.T) {
-	if got, want := policy(conf.Defaults().Login), otp.DefaultPolicy(); got != want {
+	if got, want := policy(conf.Defaults()), otp.DefaultPolicy(); got != want {
 		t.Errorf("configuration %+v, package %+v", got, want)
 	}
 }

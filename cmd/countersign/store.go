@@ -70,7 +70,7 @@ func (a *app) restoreCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = embedded.Restore(context.Background(), args[0], storePath(cfg), options, policy(cfg.Login))
+			err = embedded.Restore(context.Background(), args[0], storePath(cfg), options, policy(cfg))
 			if errors.Is(err, embedded.ErrLocked) {
 				return fmt.Errorf("%w: stop the server first", err)
 			}
@@ -106,7 +106,7 @@ func (a *app) keyCommand() *cobra.Command {
 
 func (a *app) checkCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check", Short: "Check the configuration, the store, the directories and the mail server; exit 1 with every fault", Args: cobra.NoArgs,
+		Use: "check", Short: "Check the configuration, the store, the directories, the mail server and the TMS; exit 1 with every fault", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := a.load()
 			if err != nil {
@@ -118,7 +118,7 @@ func (a *app) checkCommand() *cobra.Command {
 			}
 			a.say("configuration %s: good, %d NAS", a.config, len(cfg.NAS))
 			err = a.checkStore(cfg)
-			for _, unanswered := range []error{a.checkDirectories(cfg), a.checkMail(cfg)} {
+			for _, unanswered := range []error{a.checkDirectories(cfg), a.checkMail(cfg), a.checkTMS(cfg)} {
 				if err == nil {
 					err = unanswered
 				}

@@ -229,6 +229,8 @@ func tokenState(v tms.TokenView, now time.Time) string {
 		return fmt.Sprintf("%d temporary codes left, until %s", v.Codes, stamp(*v.ValidUntil))
 	case v.Type == otp.CodeList.String():
 		return fmt.Sprintf("%d recovery codes left", v.Codes)
+	case v.Learned:
+		return fmt.Sprintf("learned, %d agreed, %d not", v.Agreed, v.Disagreed)
 	case v.Counter == 0:
 		return "active, never used"
 	}

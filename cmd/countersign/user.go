@@ -72,6 +72,11 @@ func (a *app) userSetCommand() *cobra.Command {
 	var enable, disable bool
 	c := &cobra.Command{
 		Use: "set USER", Short: "Change a user's PIN, disable or enable a user", Args: cobra.ExactArgs(1),
+		Long: "Change a user's PIN, disable or enable a user.\n" +
+			"\n" +
+			"With learn = true in [tms] a PIN of who holds learned tokens alone does not stay as long as the TMS is asked about them: there\n" +
+			"it is another one, and the next login that the TMS accepts brings that back. Change it at the TMS, or have the tokens here\n" +
+			"decide first, with `countersign migrate cutover --user USER`.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			change := tms.UserChange{Name: args[0], NoPIN: pin.none}
 			var err error
