@@ -215,6 +215,7 @@ func (r *request) heed(reply *BackendReply) (reason, error) {
 	}
 	switch reply.Verdict {
 	case otp.NeedsPAP:
+		r.loop.complain(r.nas, &r.from, tmsMethod, nil)
 		return r.settle(otp.NeedsPAP), nil
 	case otp.RefusedByTMS:
 		return r.hear(otp.TMSRefused), nil

@@ -34,6 +34,7 @@ const (
 	notRemembered // the same
 	tmsFailed     // the same
 	tmsQuestion   // the same
+	tmsMethod     // the same
 	firstMalformation
 )
 
@@ -90,6 +91,8 @@ var reasonText = [firstMalformation]struct{ label, advice string }{
 		"the TMS did not answer a login, or not understandably; if it burned the code, the user needs the next one"},
 	tmsQuestion: {"",
 		"login refused because the TMS asks the user for more, and the NAS cannot show that: if it can, set challenge = true for it; it takes PAP, too"},
+	tmsMethod: {"",
+		"login refused because the TMS cannot verify CHAP or MS-CHAP (version 1) of this NAS: set PAP in it, or MS-CHAPv2"},
 }
 
 // malformed is the reason for a datagram that is no RADIUS packet, from the error
