@@ -50,6 +50,7 @@ func TestInFrontOfSafeNet(t *testing.T) {
 	out, _ = in.try("lees-passcode\n", "login", "lee", "--method", "chap", "--message-authenticator")
 	contains(t, out, "Access-Reject") // of CHAP nobody knows how SafeNet would have it
 	contains(t, in.run("", "event", "list"), "needs_pap")
+	contains(t, in.log.String(), "set PAP in it, or MS-CHAPv2", "a TMS stands behind this server")
 	contains(t, in.run("", "check"), "TMS "+service.URL+": good", "CN=", "TLS 1.", "Microsoft-IIS", "breaker of the running server is closed")
 
 	service.Behave(safenettest.Forged)

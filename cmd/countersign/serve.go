@@ -255,6 +255,7 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 	background.Go(func() { s.watchGroups(ctx) })
 	background.Go(func() { s.runTMS(ctx) })
 	s.logger.Info("started", "version", version, "radius", s.status.Listening, "nas", len(s.cfg.Load().NAS))
+	s.tellTMS()
 	s.notify(daemon.SdNotifyReady)
 	if started != nil {
 		go func() {
@@ -356,6 +357,9 @@ func (s *server) takeOver(ctx context.Context) (*conf.Config, error) {
 	s.mailer.current.Store(office)
 	s.programs.Store(s.newPrograms(cfg))
 	s.verifier.SetPolicy(policy(cfg))
+	if s.stocked != nil {
+		s.stocked() // learning may begin now
+	}
 	s.level.Set(cfg.Log.Level)
 	return cfg, nil
 }

@@ -86,6 +86,7 @@ func (s *server) newTMS(cfg *conf.Config) error {
 
 // backendOptions are the configuration's [tms] in the words of radiusd.
 func (s *server) backendOptions(cfg *conf.Config, o *radiusd.Options) {
+	o.Realms = realmsOf(cfg)
 	if s.behind == nil {
 		return
 	}
@@ -95,7 +96,6 @@ func (s *server) backendOptions(cfg *conf.Config, o *radiusd.Options) {
 	o.BackendFailures, o.BackendPause = t.MaxErrors, t.ProbeEvery
 	o.RejectWhenDown = t.WhenDown == conf.WhenDownReject
 	o.AcceptedOnce, o.BackendRepeatTime = t.AcceptedOnce, cfg.Login.RepeatTime
-	o.Realms = realmsOf(cfg)
 }
 
 // realmsOf are the realms that mean nothing where there is no directory, folded.
@@ -271,6 +271,14 @@ func splitRealm(name string) (plain, realm string) {
 		return name[:at], name[at+1:]
 	}
 	return name, ""
+}
+
+// tellTMS logs what the server stands in front of.
+func (s *server) tellTMS() {
+	if t := s.cfg.Load().TMS; t.Exists() {
+		s.logger.Info("a TMS stands behind this server", "otp_service_url", t.OTPServiceURL, "radius", t.Radius,
+			"order", string(t.Order), "user_repository", t.UserRepository, "learn", t.Learn, "shadow", t.Shadow)
+	}
 }
 
 // tellBackend is how it stands with the TMS, for the status page.

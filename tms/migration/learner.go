@@ -137,13 +137,17 @@ func (l *Learner) alone(user otp.UserName) (leave func()) {
 // runLoads loads the index until ctx is done: at the start, when it was told so, and
 // from time to time.
 func (l *Learner) runLoads(ctx context.Context) {
-	for {
+	for ready := false; ; {
 		began, wait := time.Now(), loadEvery
 		if !l.Settings().Learn {
 			l.index.Store(newIndex())
-			wait = buildEvery
+			wait, ready = buildEvery, false
 		} else if err := l.load(ctx); err != nil && ctx.Err() == nil {
 			l.Logger.Error("the tokens that could be learned cannot be read", "error", err)
+		} else if err == nil && !ready {
+			ready = true
+			stock, learned := l.index.Load().size()
+			l.Logger.Info("learning from logins at the TMS", "stock_tokens", stock, "learned_tokens", learned)
 		}
 		rest := loadShare * time.Since(began)
 		if !pause(ctx, rest, nil) || !pause(ctx, wait-rest, l.changed) {
