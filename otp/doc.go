@@ -125,7 +125,8 @@
 //     it. It was accepted here, while the TMS was away or had no part in it, and must not
 //     pass again. The window of the TMS may be wider than ours, and an event token that is
 //     used here stands still there: so this is looked for as far back as resync looks
-//     ahead, of an event token among its last 10,000 codes.
+//     ahead, of an event token among its last 10,000 codes. A new code of another token,
+//     behind the right PIN, comes before that: then the likeness is chance.
 //  6. The TMS refused: refused_by_tms, which makes a source wait like a wrong PIN. With
 //     the order tms-then-local our own tokens decide instead, if there are any to use.
 //     Otherwise they are only compared, and what they would have accepted is noted.
@@ -146,6 +147,6 @@
 //
 // In 2 and 7 tokens are looked at on which no failure counts. So that nobody guesses at
 // codes there, wrong codes behind the right PIN are counted for the user, from wherever
-// they come, in memory: after some of them these tokens are not looked at for a time,
-// which grows as in step 2 above. The TMS is asked all the same, and an accept forgives.
+// they come, in memory, at the end of a login: after some of them these tokens are not looked at for a
+// time, which grows as in step 2 above. The TMS is asked all the same, and an accept forgives.
 package otp

@@ -136,7 +136,12 @@ func (s *scratch) takenByTMS(said Verdict, misses *misses) {
 // not pass, whatever the TMS says: the token may not be used, or the code is used.
 // It is Undecided when there is none. What the TMS asks more after may be a password, which
 // comes again, so there the PIN has to be right before a used code.
+// A new code behind the right PIN has no objection: that another token shows it too, or
+// did once, is chance.
 func (s *scratch) objection() Verdict {
+	if s.fresh() {
+		return Undecided
+	}
 	used := Undecided
 	for i := range s.account.Tokens {
 		t, token := &s.tries[i], &s.account.Tokens[i]
@@ -153,12 +158,24 @@ func (s *scratch) objection() Verdict {
 	return used
 }
 
+// fresh reports whether a token that may be used shows the code as a new one, behind the
+// right PIN.
+func (s *scratch) fresh() bool {
+	for i := range s.account.Tokens {
+		if t := &s.tries[i]; t.right && t.match == freshMatch && s.account.Tokens[i].usable(s.attempt.At) {
+			return true
+		}
+	}
+	return false
+}
+
 // useShown burns the code on every token that shows it, and names the first where no
 // other is named. What the TMS asks more after anybody may have typed, so that guesses
 // must not move a token far.
 func (s *scratch) useShown() {
+	far := !s.fresh()
 	for i := range s.account.Tokens {
-		if t := &s.tries[i]; t.match == freshMatch || t.match == farMatch && (t.right || s.attempt.TMS == TMSAccepted) {
+		if t := &s.tries[i]; t.match == freshMatch || t.match == farMatch && far && (t.right || s.attempt.TMS == TMSAccepted) {
 			if s.attempt.Decision.Serial == "" {
 				s.name(t)
 			}
@@ -174,6 +191,7 @@ func (s *scratch) refusedByTMS(misses *misses) {
 	source := misses.source(a)
 	d.Verdict, d.Repeated = RefusedByTMS, misses.repeated(source, a, s.policy)
 	if !a.Answer {
+		s.spareAndCount((*Token).list, misses)
 		s.compareRefused()
 	}
 	misses.note(source, a.At, d, s.policy)
@@ -199,7 +217,11 @@ func (s *scratch) compareRefused() {
 func (s *scratch) withoutTMS(misses *misses) {
 	a, d := s.attempt, &s.attempt.Decision
 	d.Verdict = a.WhenDown
-	if !s.fallsBack() || s.spare((*Token).usable, misses) == nil {
+	which := (*Token).list
+	if s.fallsBack() {
+		which = (*Token).usable
+	}
+	if s.spareAndCount(which, misses) == nil || !s.fallsBack() {
 		return
 	}
 	if t := s.accepting(); t != nil {
@@ -224,6 +246,16 @@ func (s *scratch) accepting() *try {
 // passcode may be one of the TMS alone. So that nobody guesses at codes here, it looks
 // less often at those of a user of whom it saw many.
 func (s *scratch) spare(which func(*Token, time.Time) bool, misses *misses) *try {
+	a, guesses := s.attempt, misses.guesses(s.attempt)
+	if misses.waits(guesses, a.At) {
+		return nil
+	}
+	return s.tryTokens(which)
+}
+
+// spareAndCount is spare at the end of a login: what none of the tokens accepts is counted where
+// it may be a guess at their codes.
+func (s *scratch) spareAndCount(which func(*Token, time.Time) bool, misses *misses) *try {
 	a, guesses := s.attempt, misses.guesses(s.attempt)
 	if misses.waits(guesses, a.At) {
 		return nil

@@ -92,19 +92,21 @@ func TestRollbackAfterHundredsOfLogins(t *testing.T) {
 	}
 }
 
-// A code that one token has burned is used up, even if another shows it as a new one.
+// A new code of one token passes behind the right PIN though another one has burned its
+// like; behind another PIN it does not.
 func TestUsedOnOneTokenAndNewOnAnother(t *testing.T) {
 	used := eventToken("USED")
 	used.State.Counter = 3
 	for _, tokens := range [][]Token{{used, eventToken("NEW")}, {eventToken("NEW"), used}} {
 		b := newBench(t, tokens...)
-		if d := b.decide(answered(TMSOnly, TMSAccepted), "4711"+codeOf(&used, noon, -2)); d.Verdict != Replayed || d.Serial != "USED" {
+		if d := b.decide(answered(TMSOnly, TMSAccepted), "0815"+codeOf(&used, noon, -3)); d.Verdict != Replayed || d.Serial != "USED" {
+			t.Errorf("behind another PIN: %+v", d)
+		}
+		if d := b.decide(answered(TMSOnly, TMSAccepted), "4711"+codeOf(&used, noon, -2)); d.Verdict != AcceptedByTMS || d.Serial != "NEW" || d.Own != Accepted {
 			t.Errorf("%+v", d)
 		}
-		for _, token := range tokens { // the TMS has burned it all the same
-			if token.State.Counter < 2 || token.State.Agreed != 0 {
-				t.Errorf("state %+v", token.State)
-			}
+		if d := b.decide(answered(TMSOnly, TMSAccepted), "4711"+codeOf(&used, noon, -2)); d.Verdict != Replayed {
+			t.Errorf("again: %+v", d)
 		}
 	}
 }

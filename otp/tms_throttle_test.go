@@ -60,7 +60,14 @@ type spared struct {
 
 func (b spared) from(station int, passcode string, answer TMSAnswer) Decision {
 	b.Helper()
-	return b.decide(func(a *Attempt) { answered(LocalThenTMS, answer)(a); a.Station = []byte{byte(station)} }, passcode)
+	shown := func(answer TMSAnswer) Decision {
+		return b.decide(func(a *Attempt) { answered(LocalThenTMS, answer)(a); a.Station = []byte{byte(station)} }, passcode)
+	}
+	d := shown(answer)
+	if d.AskTMS { // the TMS does not know the codes of lists
+		d = shown(TMSRefused)
+	}
+	return d
 }
 
 func (b spared) waits(want bool) {
@@ -94,5 +101,32 @@ func TestGuessesAreSlowedDownWhereNoTokenCounts(t *testing.T) {
 		b.waits(true)
 		b.from(0, "y", TMSAccepted)
 		b.waits(false)
+	}
+}
+
+// Who mistypes a code a few times while the TMS is away gets in all the same, also with a
+// list of codes beside the token: one login is one guess, though it is looked at twice.
+func TestTyposWhileTheTMSIsAway(t *testing.T) {
+	token, list := eventToken("T"), eventToken("LIST")
+	list.Type, list.Codes = CodeList, 5
+	token.Learned = true // so that it is for the TMS
+	b := newBench(t, token, list)
+	login := func(passcode string) Decision {
+		b.at = b.at.Add(2 * time.Minute)
+		d := b.decide(answered(LocalThenTMS, TMSNotAsked), passcode)
+		if d.AskTMS {
+			d = b.decide(answered(LocalThenTMS, TMSUnavailable), passcode)
+		}
+		return d
+	}
+	for i := range DefaultPolicy().ThrottleAfter {
+		if d := login("4711" + b.wrong(i)); d.Verdict.Accepts() {
+			t.Fatalf("%+v", d)
+		}
+	}
+	for i := range uint64(3) {
+		if d := login("4711" + codeOf(&token, noon, int64(i))); d.Verdict != Accepted {
+			t.Errorf("code %d: %+v", i, d)
+		}
 	}
 }
