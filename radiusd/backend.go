@@ -28,8 +28,12 @@ type Backend interface {
 var ErrLost = errors.New("the answer was lost")
 
 // ErrNotShown says that a Backend has certainly not received a login, so that it may be
-// shown to it again.
+// shown to it again. Together with ErrLost it was the login's own fault.
 var ErrNotShown = errors.New("the login was not shown")
+
+// ErrOddAnswer says that a Backend has answered, in a way that nobody understands. It is
+// there, so this says nothing about the next login.
+var ErrOddAnswer = errors.New("the answer is not understood")
 
 // BackendLogin is a login as a Backend sees it. What it refers to is the server's: it
 // must not be kept, nor changed. It prints as [redacted].

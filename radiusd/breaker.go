@@ -51,7 +51,7 @@ func newBreaker(o *Options) *breaker {
 func (b *breaker) changed(from, to gobreaker.State) {
 	if from == gobreaker.StateClosed || to == gobreaker.StateClosed {
 		b.mu.Lock()
-		b.since = b.clock()
+		b.since, b.lost = b.clock(), 0
 		b.mu.Unlock()
 	}
 	if from == gobreaker.StateClosed {
@@ -88,6 +88,11 @@ func (b *breaker) weigh(err error) error {
 	switch {
 	case err == nil:
 		b.lost = 0
+	case errors.Is(err, ErrOddAnswer):
+		b.lost = 0
+		return errNotCounted
+	case errors.Is(err, ErrLost) && errors.Is(err, ErrNotShown):
+		return errNotCounted
 	case errors.Is(err, ErrLost) && b.lost < b.patience:
 		b.lost++
 		return errNotCounted

@@ -270,3 +270,33 @@ func TestAProbeThatIsLost(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// TestWhatDoesNotOpenTheBreaker: what is a login's own fault, or an answer that nobody
+// understands, says nothing of the TMS; answers that are lost again and again do.
+func TestWhatDoesNotOpenTheBreaker(t *testing.T) {
+	const failures = 3
+	own, odd := fmt.Errorf("%w: %w", ErrNotShown, ErrLost), fmt.Errorf("error_code 7: %w", ErrOddAnswer)
+	for name, test := range map[string]struct {
+		errs []error // again and again
+		want string
+	}{
+		"own faults":                {[]error{own}, "closed"},
+		"odd answers":               {[]error{odd}, "closed"},
+		"lost, and odd in between":  {[]error{ErrLost, ErrLost, ErrLost, odd}, "closed"},
+		"lost, and own in between":  {[]error{ErrLost, own}, "open"},
+		"nobody was there":          {[]error{ErrNotShown}, "open"},
+		"lost":                      {[]error{ErrLost}, "open"},
+		"lost, and answers between": {[]error{ErrLost, ErrLost, nil}, "closed"},
+	} {
+		options := Options{Backend: &oracle{}, BackendFailures: failures, BackendPause: time.Hour, BackendTime: time.Second, Clock: time.Now, Logger: quiet()}
+		breaker := newBreaker(&options)
+		for i := range 20 * failures {
+			if done, ok := breaker.admit(); ok {
+				done(test.errs[i%len(test.errs)])
+			}
+		}
+		if state, _, _ := breaker.state(); state != test.want {
+			t.Errorf("%s: %s, want %s", name, state, test.want)
+		}
+	}
+}

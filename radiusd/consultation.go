@@ -50,14 +50,14 @@ func (t *consultations) hire(ctx context.Context, workers *sync.WaitGroup, n int
 func (r *request) consult() reason {
 	t := r.loop.server.tms
 	r.sum = t.guard.key(r)
-	switch saw := t.guard.begin(r.sum, r.sinceStart()); {
+	switch saw := t.guard.begin(r.sum, r.sinceStart(), r.mayAsk(tmsDialog)); {
 	case saw == showing: // it may be the same login under another Identifier
 		return tmsInFlight
 	case saw == sawAccepted:
 		return r.settle(otp.Replayed)
 	case saw == sawRefused:
 		return r.hear(otp.TMSRefused)
-	case saw == sawQuestion && !r.mayAsk(tmsDialog):
+	case saw == sawQuestion:
 		return r.settle(otp.CannotAsk)
 	case saw == sawNothing:
 		return r.hear(otp.TMSUnavailable)

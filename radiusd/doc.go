@@ -140,8 +140,9 @@
 // shown to the TMS until a probe was answered; a login is never the probe. An error that
 // wraps [ErrLost] is no failure in this sense, unless more than twice as many were lost and
 // no login was answered between them; nor is the end of the server, nor that the
-// time was over of a login that had waited for most of it. A login that the Backend did not
-// show to the TMS is neither a failure nor a success. What the TMS does not answer is
+// time was over of a login that had waited for most of it; nor an [ErrOddAnswer], nor what
+// is a login's own fault. A login that the Backend did not show to the TMS is neither a
+// failure nor a success. What the TMS does not answer is
 // decided by our own tokens where the order says so, and else refused or not answered
 // (Options.RejectWhenDown); nothing is counted against the user. [Server.BackendState]
 // tells how it stands.

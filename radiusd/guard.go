@@ -85,11 +85,12 @@ func (g *guard) key(r *request) uint64 {
 }
 
 // begin tells what is known of a login. When that is nothing it is being shown from now
-// on, until settle is told what came of it.
-func (g *guard) begin(key uint64, now time.Duration) sighting {
+// on, until settle is told what came of it. A question that could not be shown elsewhere
+// is nothing to a NAS that may ask.
+func (g *guard) begin(key uint64, now time.Duration, mayAsk bool) sighting {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if e, known := g.entries[key]; known && e.holds(now) {
+	if e, known := g.entries[key]; known && e.holds(now) && !(e.saw == sawQuestion && mayAsk) {
 		return e.saw
 	}
 	g.sweep(now)

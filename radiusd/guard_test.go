@@ -22,26 +22,26 @@ func TestWhatTheGuardRemembers(t *testing.T) {
 	}{{unseen, 0}, {sawAccepted, time.Hour}, {sawRefused, time.Minute}, {sawQuestion, time.Minute}, {sawNothing, time.Hour}} {
 		g := testGuard(nil)
 		const at = time.Second
-		if saw := g.begin(7, at); saw != unseen {
+		if saw := g.begin(7, at, false); saw != unseen {
 			t.Fatalf("%d of what was not there", saw)
 		}
-		if saw := g.begin(7, at+time.Hour); saw != showing {
+		if saw := g.begin(7, at+time.Hour, false); saw != showing {
 			t.Errorf("%d while it is shown", saw)
 		}
 		g.settle(7, c.saw, at)
 		if c.keep > 0 {
-			if saw := g.begin(7, at+c.keep-1); saw != c.saw {
+			if saw := g.begin(7, at+c.keep-1, false); saw != c.saw {
 				t.Errorf("%d, want %d", saw, c.saw)
 			}
 		}
-		if saw := g.begin(7, at+c.keep); saw != unseen {
+		if saw := g.begin(7, at+c.keep, false); saw != unseen {
 			t.Errorf("%d is remembered too long", c.saw)
 		}
 	}
 	g := testGuard(func(o *Options) { o.AcceptedOnce = 0 })
-	g.begin(1, 0)
+	g.begin(1, 0, false)
 	g.settle(1, sawNothing, 0)
-	if saw := g.begin(1, unansweredTime-1); saw != sawNothing {
+	if saw := g.begin(1, unansweredTime-1, false); saw != sawNothing {
 		t.Errorf("%d of what was not answered", saw)
 	}
 }
@@ -57,10 +57,10 @@ func TestTheGuardIsBounded(t *testing.T) {
 	}
 	g.limit = 100
 	for key := range uint64(50) {
-		g.begin(key, 0) // and they stay
+		g.begin(key, 0, false) // and they stay
 	}
 	for key := uint64(50); key < 1000; key++ {
-		g.begin(key, 0)
+		g.begin(key, 0, false)
 		g.settle(key, sawRefused, 0)
 		if n := g.len(); n > g.limit {
 			t.Fatalf("%d logins remembered", n)
@@ -70,7 +70,7 @@ func TestTheGuardIsBounded(t *testing.T) {
 		t.Errorf("%d logins remembered, want %d", n, g.limit)
 	}
 	for key := range uint64(50) {
-		if saw := g.begin(key, 0); saw != showing {
+		if saw := g.begin(key, 0, false); saw != showing {
 			t.Fatalf("login %d is forgotten while it is shown", key)
 		}
 	}
@@ -78,7 +78,7 @@ func TestTheGuardIsBounded(t *testing.T) {
 		g.settle(key, unseen, 0)
 	}
 	for key := uint64(2000); key < 2200; key++ { // one by one, when all is over
-		g.begin(key, time.Hour)
+		g.begin(key, time.Hour, false)
 		g.settle(key, unseen, time.Hour)
 	}
 	if n := g.len(); n != 0 {

@@ -193,7 +193,7 @@ func serviceError(err error) error {
 	case errors.Is(err, safenet.ErrUserName):
 		return nil
 	case errors.Is(err, safenet.ErrOddAnswer):
-		return fmt.Errorf("%w: %w", radiusd.ErrLost, err)
+		return fmt.Errorf("%w: %w", radiusd.ErrOddAnswer, err)
 	case errors.As(err, &network) && network.Op == "dial": // there was no connection to send it on
 		return fmt.Errorf("%w: %w", radiusd.ErrNotShown, err)
 	}
@@ -215,10 +215,10 @@ func (b *backend) askServers(ctx context.Context, l *radiusd.BackendLogin) (radi
 		login.UserName = l.Packet.UserName
 	}
 	reply, err := b.servers.Verify(ctx, &login)
-	switch {
-	case errors.Is(err, remote.ErrLost):
+	if errors.Is(err, remote.ErrLost) {
 		err = fmt.Errorf("%w: %w", radiusd.ErrLost, err)
-	case errors.Is(err, remote.ErrNotSent):
+	}
+	if errors.Is(err, remote.ErrNotSent) {
 		err = fmt.Errorf("%w: %w", radiusd.ErrNotShown, err)
 	}
 	return radiusd.BackendReply{

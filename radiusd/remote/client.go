@@ -17,6 +17,7 @@ import (
 )
 
 // ErrNotSent says that no server has received a login, so that it may be shown again.
+// Together with ErrLost it is the login's own fault, and says nothing of the servers.
 var ErrNotSent = errors.New("not sent")
 
 // ErrLost says that there is no answer to this one login, but most likely to the next.
@@ -152,14 +153,14 @@ func (c *Client) resume(ctx context.Context, l *Login) (Reply, error) {
 	d, ok := parseDialog(l.Dialog)
 	s := c.byIdentity(d.server)
 	if !ok || s == nil {
-		return Reply{}, fmt.Errorf("%w: %w", ErrLost, errDialog)
+		return Reply{}, fmt.Errorf("%w: %w: %w", ErrNotSent, ErrLost, errDialog)
 	}
 	state, ok := c.states.of(d, c.clock())
 	if !ok {
-		return Reply{}, fmt.Errorf("%w: what the server has asked was too long ago, or before a restart", ErrLost)
+		return Reply{}, fmt.Errorf("%w: %w: what the server has asked was too long ago, or before a restart", ErrNotSent, ErrLost)
 	}
 	if !s.admits(!s.othersUp()) {
-		return Reply{}, c.grade(fmt.Errorf("%w: RADIUS server %s of the TMS does not answer", errDialog, s.address))
+		return Reply{}, fmt.Errorf("%w: %w: %w: RADIUS server %s of the TMS does not answer", ErrNotSent, ErrLost, errDialog, s.address)
 	}
 	reply, err := s.verify(ctx, l, state)
 	return reply, c.grade(err)
@@ -174,7 +175,9 @@ func (c *Client) grade(err error) error {
 		return nil
 	case errors.Is(err, errAbandoned) && errors.Is(err, errLookup):
 		return fmt.Errorf("%w: %w", ErrNotSent, err)
-	case errors.Is(err, errUnsendable), c.anyUp():
+	case errors.Is(err, errUnsendable):
+		return fmt.Errorf("%w: %w: %w", ErrNotSent, ErrLost, err)
+	case c.anyUp():
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	return err

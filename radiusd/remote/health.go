@@ -39,6 +39,9 @@ func (h *health) admits(at time.Time, interval time.Duration, alone bool) bool {
 
 // due reports whether a server that is down may be tried with a login.
 func (h *health) due(at time.Time, interval time.Duration, alone bool) bool {
+	if !h.up && h.speaks && at.Sub(h.since) >= maxPause {
+		h.speaks = false // it may answer logins, and no Status-Server any more
+	}
 	if h.up || h.speaks || h.trying {
 		return false
 	}

@@ -38,7 +38,7 @@ func TestHealthOfOneThatSpeaks(t *testing.T) {
 		t.Errorf("it is %+v", h)
 	}
 	for _, alone := range []bool{false, true} {
-		expect(t, "a login tries it", h.admits(start.Add(time.Hour), interval, alone), false)
+		expect(t, "a login tries it", h.admits(start.Add(maxPause), interval, alone), false)
 	}
 	expect(t, "an answer to a login brings it up", h.loginAnswered(start), false)
 	expect(t, "one answer", h.statusAnswered(start, false), false)
@@ -51,6 +51,17 @@ func TestHealthOfOneThatSpeaks(t *testing.T) {
 	expect(t, "refused", h.statusRefused(start), true)
 	expect(t, "refused again", h.statusRefused(start), false)
 	expect(t, "one answer of the only server", h.statusAnswered(start, true), true)
+}
+
+// A server that answers no Status-Server any more is tried with a login after a while.
+func TestHealthOfOneThatFallsSilent(t *testing.T) {
+	h := newHealth()
+	h.statusAnswered(start, false)
+	h.statusLost(start)
+	expect(t, "two misses bring it down", h.statusLost(start), true)
+	expect(t, "a login tries it soon", h.admits(start.Add(maxPause-1), interval, true), false)
+	expect(t, "a login tries it", h.admits(start.Add(maxPause), interval, true), true)
+	expect(t, "an answer to it brings it up", h.loginAnswered(start.Add(maxPause)), true)
 }
 
 func TestHealthByLogins(t *testing.T) {
