@@ -199,13 +199,14 @@ func (a *app) migrateCutoverCommand() *cobra.Command {
 		Use: "cutover", Short: "Have our own tokens decide about users, and ask the TMS no more", Args: cobra.NoArgs,
 		Long: "Have our own tokens decide about users from their next login on, and ask the TMS no more, whatever the order says. Users who\n" +
 			"hold no token here that can be used are left where they are, and so are those of whose tokens the TMS said otherwise at\n" +
-			"the last login: each is listed with the reason. --force takes the latter too. Broken off, it can be done again.",
+			"the last login, and those whose learned token has not proven itself (agreements): each is listed with the reason. --force\n" +
+			"takes the latter two. Broken off, it can be done again.",
 		Example: "  countersign migrate cutover --group \"vpn users\" --dry-run\n" +
 			"  countersign migrate cutover --user alice",
 		RunE: func(*cobra.Command, []string) error { return a.move(m, (*console.Client).Cutover) },
 	}
 	whomFlags(c, &m)
-	c.Flags().BoolVar(&m.Force, "force", false, "take those too of whose tokens the TMS said otherwise")
+	c.Flags().BoolVar(&m.Force, "force", false, "take those too of whose tokens the TMS said otherwise, or whose learned token has not proven itself")
 	return a.jsonFlag(c)
 }
 
