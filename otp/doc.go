@@ -147,6 +147,6 @@
 //
 // In 2 and 7 tokens are looked at on which no failure counts. So that nobody guesses at
 // codes there, wrong codes behind the right PIN are counted for the user, from wherever
-// they come, in memory, at the end of a login: after some of them these tokens are not looked at for a
-// time, which grows as in step 2 above. The TMS is asked all the same, and an accept forgives.
+// they come, in memory, at the end of a login: after some of them these tokens are not
+// looked at for a time, which grows as in step 2 above. The TMS is asked all the same, and an accept forgives.
 package otp

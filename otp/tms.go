@@ -253,8 +253,8 @@ func (s *scratch) spare(which func(*Token, time.Time) bool, misses *misses) *try
 	return s.tryTokens(which)
 }
 
-// spareAndCount is spare at the end of a login: what none of the tokens accepts is counted where
-// it may be a guess at their codes.
+// spareAndCount is spare at the end of a login: what none of the tokens accepts is
+// counted where it may be a guess at their codes.
 func (s *scratch) spareAndCount(which func(*Token, time.Time) bool, misses *misses) *try {
 	a, guesses := s.attempt, misses.guesses(s.attempt)
 	if misses.waits(guesses, a.At) {

@@ -33,17 +33,27 @@ func splitRealm(name []byte) (plain, realm []byte) {
 	return name, nil
 }
 
-// withoutRealm is a normalized name without one of Options.Realms, where there is no user
-// repository to say who is meant. What would be no name then stays as it is.
+// withoutRealm is WithoutRealm of Options.Realms, where there is no user repository to say
+// who is meant.
 func (s *Server) withoutRealm(name []byte) []byte {
-	if len(s.options.Realms) == 0 || s.users != nil {
+	if s.users != nil {
+		return name
+	}
+	return WithoutRealm(name, s.options.Realms)
+}
+
+// WithoutRealm is a normalized name without one of these realms, folded as names are:
+// the name by which a login's user is kept where Options.Realms has them. What would be no
+// name then stays as it is.
+func WithoutRealm(name []byte, realms []string) []byte {
+	if len(realms) == 0 {
 		return name
 	}
 	plain, realm := splitRealm(name)
 	if len(realm) == 0 || len(bytes.Trim(plain, " ")) != len(plain) || len(plain) == 0 {
 		return name
 	}
-	for _, known := range s.options.Realms {
+	for _, known := range realms {
 		if string(realm) == known {
 			return plain
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -109,12 +108,10 @@ func realmsOf(cfg *conf.Config) []string {
 	return realms
 }
 
-// withoutRealm is a folded name without one of the realms that mean nothing.
+// withoutRealm is a folded name without one of the realms that mean nothing, as a login has
+// it.
 func withoutRealm(cfg *conf.Config, name string) string {
-	if plain, realm := splitRealm(name); slices.Contains(realmsOf(cfg), realm) && plain != "" {
-		return plain
-	}
-	return name
+	return string(radiusd.WithoutRealm([]byte(name), realmsOf(cfg)))
 }
 
 // queueTime is how long a login may wait until it is shown to the TMS.
