@@ -37,9 +37,16 @@ type Config struct {
 	Orders      []OrderRule `toml:"order"`
 	OTPService  OTPService  `toml:"otp_service"`
 	Store       Store       `toml:"store"`
-	Web         Web         `toml:"web"`
-	Metrics     Metrics     `toml:"metrics"`
-	Log         Log         `toml:"log"`
+
+	SessionLimits []SessionLimit `toml:"session_limit"`
+	Accounting    Accounting     `toml:"accounting"`
+	Collectors    []Collector    `toml:"collector"`
+	Audit         Audit          `toml:"audit"`
+	Syslogs       []Syslog       `toml:"syslog"`
+
+	Web     Web     `toml:"web"`
+	Metrics Metrics `toml:"metrics"`
+	Log     Log     `toml:"log"`
 }
 
 // Radius is the table [radius]: where and how the server listens.
@@ -148,7 +155,7 @@ func Defaults() *Config {
 
 			Mode:             ModeMandatory,
 			ChallengeTime:    2 * time.Minute,
-			ChallengeMessage: "Enter the next code of your eToken.",
+			ChallengeMessage: "Enter your OTP PIN and the next code of your eToken.",
 		},
 		Token: Token{
 			Type:      TokenTOTP,
@@ -156,7 +163,10 @@ func Defaults() *Config {
 			Digits:    6,
 			Period:    30 * time.Second,
 		},
-		Store:   Store{CacheUsers: 1000000},
+		Store: Store{CacheUsers: 1000000},
+
+		Accounting: defaultAccounting(),
+
 		Enrol:   defaultEnrol(),
 		TMS:     defaultTMS(),
 		Mail:    Mail{TLS: MailStartTLS, Timeout: 30 * time.Second},

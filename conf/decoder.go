@@ -136,6 +136,10 @@ func withoutKeys(element reflect.Type) reflect.Value {
 		*element = defaultNAS()
 	case *Directory:
 		*element = defaultDirectory()
+	case *Collector:
+		*element = defaultCollector()
+	case *Syslog:
+		*element = defaultSyslog()
 	}
 	return into
 }

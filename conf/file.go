@@ -121,6 +121,13 @@ func (c *Config) readFiles(r *report) {
 	r.readCertificates("mail.ca_file", c.Mail.CAFile)
 	r.readSecret(sharedSecret, "tms.radius_secret", &c.TMS.RadiusSecret, c.TMS.RadiusSecretFile)
 	r.readCertificates("tms.ca_file", c.TMS.CAFile)
+	for i := range c.Collectors {
+		collector, key := &c.Collectors[i], joinIndex("collector", i)
+		r.readSecret(sharedSecret, key+".secret", &collector.Secret, collector.SecretFile)
+	}
+	for i := range c.Syslogs {
+		r.readCertificates(joinIndex("syslog", i)+".ca_file", c.Syslogs[i].CAFile)
+	}
 	for key, path := range map[string]string{"web.certificate_file": c.Web.CertificateFile, "web.key_file": c.Web.KeyFile} {
 		if path != "" {
 			r.readFile(key, path)
@@ -196,6 +203,12 @@ func (c *Config) resolve(folder string) {
 	}
 	for i := range c.NAS {
 		paths = append(paths, &c.NAS[i].SecretFile)
+	}
+	for i := range c.Collectors {
+		paths = append(paths, &c.Collectors[i].SecretFile, &c.Collectors[i].File)
+	}
+	for i := range c.Syslogs {
+		paths = append(paths, &c.Syslogs[i].CAFile)
 	}
 	for i := range c.Directories {
 		paths = append(paths, &c.Directories[i].CAFile, &c.Directories[i].BindPasswordFile)

@@ -69,6 +69,10 @@ type Login struct {
 	// each wrong password.
 	WrongPasswordTime time.Duration `toml:"wrong_password_time" bounds:"1m to 24h"`
 
+	// MaxSessions is how many sessions a user may have at the same time, by what NASes
+	// report at Radius.Acct; 0 is any number. A [[session_limit]] may say otherwise.
+	MaxSessions int `toml:"max_sessions" bounds:"0 to 1000000"`
+
 	// MinPINLength is the least number of characters of a PIN that is set from
 	// now on. PINs set before stay good.
 	MinPINLength int `toml:"min_pin_length" bounds:"1 to 32"`

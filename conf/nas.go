@@ -65,6 +65,30 @@ type NAS struct {
 	// Order is who verifies the codes of its users, where no [[order]] says otherwise; ""
 	// is that of [tms], see [Config.OrderOf].
 	Order Order `toml:"order" oneof:"'' local tms local-then-tms tms-then-local"`
+
+	// Class says whether an Access-Accept carries a Class by which its accounting tells
+	// which login a session belongs to, see [NAS.SendsClass].
+	Class ClassPolicy `toml:"class" oneof:"auto send off"`
+
+	// DisconnectPort is the UDP port where it takes Disconnect-Requests (RFC 5176); 0 is
+	// that it takes none.
+	DisconnectPort int `toml:"disconnect_port" bounds:"0 to 65535"`
+}
+
+// ClassPolicy is whether an Access-Accept carries a Class.
+type ClassPolicy string
+
+// The policies of NAS.Class.
+const (
+	ClassAuto ClassPolicy = "auto" // as the preset has it
+	ClassSend ClassPolicy = "send"
+	ClassOff  ClassPolicy = "off"
+)
+
+// SendsClass reports whether an Access-Accept carries a Class of ours. By itself a Cisco
+// ASA gets none, because it takes a Class for the name of a group policy.
+func (n *NAS) SendsClass() bool {
+	return n.Class == ClassSend || n.Class == ClassAuto && n.Preset != PresetCiscoASA
 }
 
 // MessageAuthenticator is a policy for the Message-Authenticator of requests.
@@ -119,6 +143,8 @@ func defaultNAS() NAS {
 	return NAS{
 		MessageAuthenticator:      MessageAuthenticatorAuto,
 		ReplyMessageAuthenticator: ReplyMessageAuthenticatorFirst,
+		Class:                     ClassAuto,
+		DisconnectPort:            3799,
 	}
 }
 

@@ -26,13 +26,14 @@ func TestSampleIsDefaults(t *testing.T) {
 }
 
 // arrays are the arrays of tables that the sample has as comments.
-var arrays = []string{"nas", "directory", "exclusion", "reply", "order"}
+var arrays = []string{"nas", "directory", "exclusion", "reply", "order", "session_limit", "collector", "syslog"}
 
 // TestSampleWithoutComments loads the sample with all that is a comment in it.
 func TestSampleWithoutComments(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeFile(t, "ras-gateway.secret", "xyzzy5461xyzzy5461\n")
 	writeFile(t, "headquarters.password", planted+"\n")
+	writeFile(t, "billing.secret", "xyzzy5461xyzzy5461\n")
 	text := uncomment(Sample, arrays...)
 	text = strings.Replace(text, "\notp_service_url = \"\"\n", "\notp_service_url = \"http://tms.example.com/x\"\n", 1) // an [[order]] needs a TMS
 	_, err := Parse("countersign.toml", []byte(text))
@@ -106,10 +107,13 @@ func TestSampleDescribesEveryKey(t *testing.T) {
 // describedAt returns the key whose comment in the sample describes key too.
 func describedAt(key string) string {
 	switch {
-	case key == "nas[0].secret", key == "directory[0].bind_password", key == "mail.password", key == "tms.radius_secret":
+	case key == "nas[0].secret", key == "directory[0].bind_password", key == "mail.password", key == "tms.radius_secret", key == "collector[0].secret":
 		return key + "_file"
-	case key == "reply[0].name", key == "reply[0].attributes", key == "order[0].name", key == "order[0].order":
+	case key == "reply[0].name", key == "reply[0].attributes", key == "order[0].name", key == "order[0].order",
+		key == "session_limit[0].name", key == "session_limit[0].max_sessions", key == "session_limit[0].max_total":
 		return key
+	case strings.HasPrefix(key, "session_limit[0]."):
+		key = "exclusion[0]." + strings.TrimPrefix(key, "session_limit[0].")
 	case strings.HasPrefix(key, "order[0]."):
 		key = "exclusion[0]." + strings.TrimPrefix(key, "order[0].")
 	case strings.HasPrefix(key, "reply[0]."):
@@ -137,7 +141,7 @@ func eachKey(table string, of reflect.Type, visit func(key string, tag reflect.S
 // tables, and a name. Two fields together may have one comment.
 func TestConfigIsTheManual(t *testing.T) {
 	fields := 0
-	for _, file := range []string{"config.go", "nas.go", "login.go", "directory.go", "exclusion.go", "enrol.go", "tms.go"} {
+	for _, file := range []string{"config.go", "nas.go", "login.go", "directory.go", "exclusion.go", "enrol.go", "tms.go", "accounting.go"} {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

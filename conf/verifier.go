@@ -38,6 +38,7 @@ func (c *Config) verify(r *report) {
 	c.verifyRules(r)
 	c.verifyPasses(r)
 	c.verifyTMS(r)
+	c.verifyAccounting(r)
 }
 
 // listener is an address to listen on, and the key that has it.
