@@ -64,16 +64,18 @@ func (b *Builder) AddMSCHAP2Response(id byte, userName, passcode []byte, challen
 
 // SignRequest closes the request in b and returns it. An Access-Request and a
 // Status-Server carry the given authenticator, 16 unpredictable octets; the one
-// of an Accounting-Request is computed (RFC 2866 section 3) and the argument
-// ignored. Errors and the slice are as with [Scratch.Sign].
+// of an Accounting-Request and of a Disconnect-Request is computed (RFC 2866 section 3,
+// RFC 5176 section 2.3) and the argument ignored. Errors and the slice are as with
+// [Scratch.Sign].
 func (s *Scratch) SignRequest(secret Secret, b *Builder, authenticator *[AuthenticatorLength]byte) ([]byte, error) {
-	if Code(b.buf[0]) != AccountingRequest {
-		if err := s.finish(secret, b, authenticator); err != nil {
-			return nil, err
-		}
-		return b.buf, nil
+	switch Code(b.buf[0]) {
+	case AccountingRequest, DisconnectRequest:
+		return s.Sign(secret, b, &[AuthenticatorLength]byte{})
 	}
-	return s.Sign(secret, b, &[AuthenticatorLength]byte{})
+	if err := s.finish(secret, b, authenticator); err != nil {
+		return nil, err
+	}
+	return b.buf, nil
 }
 
 // VerifyReply returns nil when reply answers the request with the given
