@@ -55,6 +55,12 @@ func (d *decoder) trace() Trace {
 	t.Typed = decodeText[[]byte](d, hasTyped)
 	t.GroupsUnknown = d.facts&groupsUnknown != 0
 	t.Stranger = d.facts&stranger != 0
+	t.GroupsLeft = d.number(hasGroupsLeft)
+	t.MACsLeft = d.number(hasMACsLeft)
+	t.Sessions.Most = d.number(hasMost)
+	t.Sessions.Open = d.number(hasOpen)
+	t.Sessions.Limit = decodeText[string](d, hasLimit)
+	t.Sessions.Together = d.facts&together != 0
 	return t
 }
 

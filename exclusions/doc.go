@@ -73,5 +73,6 @@
 //
 // Trace.Append writes the facts of a login in a few dozen bytes. Together with
 // the rules of their time they explain the decision again at any later time,
-// with the same code that explains one that has not been made yet.
+// with the same code that explains one that has not been made yet. What there was too much
+// of is counted in it. Later versions add facts and read what older ones have written.
 package exclusions

@@ -108,3 +108,35 @@ func (l *List) NamedGroups(dst, groups []string) []string {
 	}
 	return dst
 }
+
+// Candidates appends the rules that could be the first which the login meets to dst, in
+// order: those in doubt before the first that it meets, and that one, or -1 when it could
+// be that there is none. It judges one rule after the other, for lists that are short.
+func (l *List) Candidates(dst []int, login *Login) []int {
+	for i := range l.Len() {
+		switch l.rules[i].judge(login) {
+		case Met:
+			return append(dst, i)
+		case Unknown:
+			dst = append(dst, i)
+		}
+	}
+	return append(dst, -1)
+}
+
+// judge judges a rule by all of its criteria.
+func (r *rule) judge(login *Login) Standing {
+	if !r.live || expired(r.expires, login.At) {
+		return Expired
+	}
+	standing := Met
+	for i := range r.criteria {
+		switch r.criteria[i].judge(login) {
+		case Missed:
+			return Missed
+		case Unknown:
+			standing = Unknown
+		}
+	}
+	return standing
+}

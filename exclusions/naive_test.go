@@ -264,6 +264,21 @@ func checkLogin(t *testing.T, l *List, rules []Rule, o Options, login *Login) {
 	if got, doubt := l.Matches(nil, login); !slices.Equal(got, matches) || doubt != doubtful {
 		t.Errorf("%+v\nmatches %v, %t, want %v, %t", login, got, doubt, matches, doubtful)
 	}
+	candidates := []int(nil)
+	for i, f := range findings {
+		if f.Standing == Unknown || f.Standing == Met {
+			candidates = append(candidates, i)
+		}
+		if f.Standing == Met {
+			break
+		}
+	}
+	if first < 0 {
+		candidates = append(candidates, -1)
+	}
+	if got := l.Candidates(nil, login); !slices.Equal(got, candidates) {
+		t.Errorf("%+v\ncandidates %v, want %v", login, got, candidates)
+	}
 	checkReplay(t, l, login, findings)
 }
 

@@ -19,14 +19,31 @@ type Trace struct {
 	Pass         Pass
 	Revision     uint64 // of the rules
 	Rule         string // name of the rule that decided, "" when none did
+	// GroupsLeft is how many groups that rules name are not among Groups, because there
+	// are too many, and MACsLeft how many MACs the client told besides ClientMACs, which
+	// were not looked at.
+	GroupsLeft, MACsLeft uint64
+	// Sessions is why the login was refused, when there were too many; else zero.
+	Sessions Sessions
+}
+
+// Sessions are those that a login was too many for.
+type Sessions struct {
+	// Limit is the name of the limit that the login met, "" for the one of all who meet
+	// none. Together: the sessions of all who meet it are counted, and not the user's.
+	Limit    string
+	Together bool
+	Open     uint64 // how many there were
+	Most     uint64 // how many there may be; more than 0
 }
 
 // traceVersion is the first byte of an encoded trace.
 const traceVersion = 1
 
 // The facts that an encoded trace has: bits of the varint behind the version, and
-// each but groupsUnknown and stranger with its value behind that, in this order. Those that
-// most logins lack come last.
+// each but groupsUnknown, stranger and together with its value behind that, in this order.
+// Those that most logins lack come last; what an older version has written ends somewhere
+// behind stranger.
 const (
 	hasUser = 1 << iota
 	hasNASAddress
@@ -47,6 +64,12 @@ const (
 	hasTyped
 	groupsUnknown
 	stranger
+	hasGroupsLeft
+	hasMACsLeft
+	hasMost
+	hasOpen
+	hasLimit
+	together
 	traceFacts = 1<<iota - 1
 )
 
@@ -57,6 +80,7 @@ func (t *Trace) facts() uint64 {
 		len(t.User) > 0, t.NASAddress.IsValid(), t.ClientIP.IsValid(), t.ClientIPFrom != 0, t.Source != 0, t.Directory != "",
 		t.Mode != 0, t.Pass != 0, t.Revision != 0, t.Rule != "", len(t.Groups) > 0, t.Realm != "", len(t.NASIdentifier) > 0,
 		len(t.ClientMACs) > 0, t.MACFrom != 0, t.NASIPAddress.IsValid(), len(t.Typed) > 0, t.GroupsUnknown, t.Stranger,
+		t.GroupsLeft != 0, t.MACsLeft != 0, t.Sessions.Most != 0, t.Sessions.Open != 0, t.Sessions.Limit != "", t.Sessions.Together,
 	} {
 		if has {
 			facts |= 1 << bit
@@ -92,6 +116,11 @@ func (t *Trace) Append(dst []byte) []byte {
 	e.octet(hasMACFrom, byte(t.MACFrom))
 	e.address(hasNASIPAddress, t.NASIPAddress)
 	encodeText(&e, hasTyped, t.Typed)
+	e.number(hasGroupsLeft, t.GroupsLeft)
+	e.number(hasMACsLeft, t.MACsLeft)
+	e.number(hasMost, t.Sessions.Most)
+	e.number(hasOpen, t.Sessions.Open)
+	encodeText(&e, hasLimit, t.Sessions.Limit)
 	return e.encoded
 }
 

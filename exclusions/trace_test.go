@@ -12,6 +12,14 @@ import (
 
 // fullTrace has a value in each field that is encoded.
 func fullTrace() *Trace {
+	t := earlyTrace()
+	t.GroupsLeft, t.MACsLeft = 300, 2
+	t.Sessions = Sessions{Limit: "contractors", Together: true, Open: 51, Most: 50}
+	return t
+}
+
+// earlyTrace has a value in each field that there was at first.
+func earlyTrace() *Trace {
 	return &Trace{
 		Login: Login{
 			User: []byte("alice"), Realm: "example.org", Groups: []string{"cn=vpn,ou=groups,dc=example,dc=org", "staff"}, GroupsUnknown: true, Stranger: true,
@@ -34,7 +42,7 @@ func usualTrace() *Trace {
 	}
 }
 
-var traces = map[string]*Trace{"empty": {}, "usual": usualTrace(), "full": fullTrace()}
+var traces = map[string]*Trace{"empty": {}, "usual": usualTrace(), "full": earlyTrace(), "too_many": fullTrace()}
 
 // TestStoredTraces: traces that were stored by version 1 can be read for ever.
 func TestStoredTraces(t *testing.T) {
@@ -93,6 +101,12 @@ func TestEachFieldOfATraceSurvives(t *testing.T) {
 			t.Errorf("Login.%s is empty, or should be", name)
 		}
 	}
+	sessions := value.FieldByName("Sessions")
+	for i := range sessions.NumField() {
+		if sessions.Field(i).IsZero() {
+			t.Errorf("Sessions.%s is empty", sessions.Type().Field(i).Name)
+		}
+	}
 	full.At, full.NAS = monday, "gateway"
 	got, err := ParseTrace(full.Append(nil))
 	if err != nil || !reflect.DeepEqual(&got, fullTrace()) {
@@ -119,7 +133,8 @@ func TestDamagedTraces(t *testing.T) {
 	for name, damaged := range map[string][]byte{
 		"of another version":         {2, 0},
 		"with something behind":      append(bytes.Clone(full), 0),
-		"with a fact that is none":   {1, 0x80, 0x80, 0x20},
+		"with a fact that is none":   {1, 0x80, 0x80, 0x80, 0x10},
+		"with no groups left":        {1, 0x80, 0x80, 0x20, 0},
 		"with a varint that is long": {1, 0x80, 0},
 		"with an empty user":         {1, hasUser, 0},
 		"with a user that is cut":    {1, hasUser, 200, 'a'},

@@ -83,6 +83,9 @@ const (
 	CannotAsk
 	// TMSDown: the TMS did not answer.
 	TMSDown
+	// TooManySessions: the user, or a group of users together, has as many sessions as are
+	// allowed. The passcode was not looked at.
+	TooManySessions
 	verdictCount
 )
 
@@ -93,6 +96,7 @@ var verdicts = [verdictCount]string{
 	"directory_refused", "token_created",
 	"token_expired", "enrolling", "invited", "enrolment_refused",
 	"accepted_by_tms", "refused_by_tms", "asked_by_tms", "cannot_ask", "tms_down",
+	"too_many_sessions",
 }
 
 // Accepts reports whether the login is let in.

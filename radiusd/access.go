@@ -18,10 +18,12 @@ func (l *loop) serveAccessRequest(r *request) {
 	if r.nas.shows(&r.packet) {
 		l.server.remember(r.nas)
 	}
+	r.nas.observed.heard(r.at)
 	if !l.begin(r) {
 		return
 	}
 	r.readCredentials(&l.direct.scratch)
+	r.nas.observed.login(r)
 	if r.attempt.Preset == otp.Unreadable && r.packet.MessageAuthenticator == 0 {
 		l.complain(r.nas, &r.from, unreadable, nil)
 	}
@@ -37,7 +39,8 @@ func (r *request) readCredentials(scratch *packet.Scratch) {
 	*a = otp.Attempt{At: r.at, NAS: r.nas.Name, Station: r.packet.CallingStationID, Waiter: r}
 	user, ok := otp.AppendUserName(r.user[:0], r.packet.UserName)
 	a.User = r.loop.server.withoutRealm(user)
-	r.renamed = len(a.User) != len(user)
+	r.charset = noPassword
+	r.renamed = len(a.User) != len(user) || !ok && len(r.packet.UserName) > 0
 	switch {
 	case r.packet.UserPassword != nil:
 		r.readPAP(scratch)
@@ -60,8 +63,8 @@ func (r *request) readPAP(scratch *packet.Scratch) {
 	a.Method = otp.PAP
 	passcode, err := scratch.UserPassword(r.passcode[:0], r.nas.Secret, &r.packet.Authenticator, r.packet.UserPassword)
 	r.typed, a.Passcode = passcode, otp.NewPasscode(passcode)
-	if err != nil || !a.Passcode.Readable() {
-		a.Preset = otp.Unreadable
+	if r.charset = charsetOf(passcode); err != nil || !a.Passcode.Readable() {
+		a.Preset, r.charset = otp.Unreadable, illegible
 	}
 }
 
@@ -98,6 +101,7 @@ func (w *responder) accept(r *request) {
 	case otp.AcceptedByTMS:
 		w.addTMS(r)
 	}
+	w.addClass(r) // the last Class: a gateway may take the first for the name of a group
 }
 
 // addTMS adds what the TMS gives: attributes, and the session keys, which it alone can

@@ -9,6 +9,7 @@ func (l *loop) serveAccountingRequest(r *request) {
 		l.drop(r.nas, &r.from, why, nil)
 		return
 	}
+	r.nas.observed.heard(r.at)
 	if !l.begin(r) {
 		return
 	}
@@ -25,10 +26,24 @@ func (l *loop) admitAccounting(r *request) reason {
 		return badRequestAuthenticator
 	case r.packet.MessageAuthenticator != 0 && !l.direct.verifyAccountingMA(r):
 		return badMessageAuthenticator
-	case r.packet.AcctStatusType() == 0:
+	case !hasStatusType(&r.packet):
 		return acctStatusTypeMissing
 	}
 	return admitted
+}
+
+// hasStatusType reports whether there is an Acct-Status-Type. One that nobody knows is kept
+// and answered like any other: it means something to somebody.
+func hasStatusType(p *packet.Request) bool {
+	if p.AcctStatusType() != 0 {
+		return true
+	}
+	for kind := range p.Attributes() {
+		if kind == packet.AcctStatusType {
+			return true
+		}
+	}
+	return false
 }
 
 // verifyAccountingMA verifies a Message-Authenticator in an Accounting-Request:
@@ -41,9 +56,10 @@ func (w *responder) verifyAccountingMA(r *request) bool {
 	return ok
 }
 
-// writeAccounting writes the Accounting-Response. It carries a
-// Message-Authenticator when the request did.
+// writeAccounting writes the Accounting-Response, now that the record is durable. It
+// carries a Message-Authenticator when the request did.
 func (w *responder) writeAccounting(r *request) {
+	r.nas.observed.account(r.at)
 	placement := packet.Off
 	if r.packet.MessageAuthenticator != 0 {
 		placement = r.nas.ReplyMessageAuthenticator

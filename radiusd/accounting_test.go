@@ -90,6 +90,17 @@ func TestAccountingRefused(t *testing.T) {
 	}
 }
 
+// TestEveryStatusTypeIsKept, whether anybody knows it or not.
+func TestEveryStatusTypeIsKept(t *testing.T) {
+	b := newBench(t, nil)
+	for i, status := range []string{"\x00\x00\x00\x00", "\x00\x00\x00\x03", "\x00\x00\x00\x0f", "\xff\xff\xff\xff"} {
+		b.account(order{code: packet.AccountingRequest, identifier: byte(i), placement: packet.Off}.adding(packet.AcctStatusType, status), response)
+		if n := len(b.journal.records); n != i+1 || !strings.HasSuffix(b.journal.records[i], "\x28\x06"+status) {
+			t.Errorf("records %q", b.journal.records)
+		}
+	}
+}
+
 func TestAccountingThatIsNotDurableIsSilent(t *testing.T) {
 	b := newBench(t, nil)
 	b.journal.fail = errDisk

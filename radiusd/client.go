@@ -46,7 +46,8 @@ func (r *request) gather() {
 func (r *request) recall() {
 	t, facts := &r.trace, &r.dialog.facts
 	t.At = time.Unix(r.dialog.begun, 0)
-	t.ClientIP, t.ClientIPFrom, t.ClientMACs, t.MACFrom = facts.ClientIP, facts.ClientIPFrom, facts.ClientMACs, facts.MACFrom
+	t.ClientIP, t.ClientIPFrom = facts.ClientIP, facts.ClientIPFrom
+	t.ClientMACs, t.MACFrom, t.MACsLeft = facts.ClientMACs, facts.MACFrom, facts.MACsLeft
 	if r.dialog.left&withoutNAS == 0 {
 		t.NASAddress, t.NASIPAddress, t.NASIdentifier = facts.NASAddress, facts.NASIPAddress, facts.NASIdentifier
 	}
@@ -123,10 +124,15 @@ func (r *request) addMACs(from exclusions.Origin) {
 	}
 }
 
-// addMAC adds a MAC, unless it is there or there are too many.
+// addMAC adds a MAC, unless it is there; of those that are too many it counts how often
+// they were told.
 func (r *request) addMAC(mac exclusions.MAC, ok bool) {
 	known := r.trace.ClientMACs
-	if ok && len(known) < maxMACs && !slices.Contains(known, mac) {
+	switch {
+	case !ok || slices.Contains(known, mac):
+	case len(known) < maxMACs:
 		r.trace.ClientMACs = append(known, mac)
+	default:
+		r.trace.MACsLeft++
 	}
 }

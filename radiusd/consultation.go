@@ -278,6 +278,9 @@ func (r *request) resumeTMS(d *dialog) {
 
 // judgeAnswer is judge of an answer to what others asked.
 func (r *request) judgeAnswer() reason {
+	if over, why := r.bound(); over {
+		return why
+	}
 	if r.enrols() {
 		return r.judgeEnrolment()
 	}

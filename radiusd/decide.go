@@ -14,12 +14,10 @@ import (
 // to be asked first. Then the request is not the caller's any more; when it
 // returns a reason, nobody has taken it.
 func (r *request) decide(rules *Rules) reason {
-	r.rules, r.errand, r.identity, r.replies = rules, noErrand, nil, r.replies[:0]
+	r.rules, r.errand, r.identity, r.replies, r.pool = rules, noErrand, nil, r.replies[:0], ""
 	r.resume()
-	r.plain = r.loop.server.users == nil && r.nas.Mode == exclusions.Mandatory && rules.none() &&
-		!r.renamed && !r.relays() && !r.answersOthers() && !r.invited()
-	if r.plain {
-		return r.submit()
+	if r.plain = r.isPlain(); r.plain {
+		return r.submitPlain()
 	}
 	r.gather()
 	why := admitted
@@ -34,6 +32,20 @@ func (r *request) decide(rules *Rules) reason {
 		return why
 	}
 	return r.forward()
+}
+
+// isPlain reports whether nothing counts but the code, and nothing else is to be recorded.
+func (r *request) isPlain() bool {
+	return r.loop.server.users == nil && r.nas.Mode == exclusions.Mandatory && r.rules.none() && !r.renamed &&
+		!r.relays() && !r.answersOthers() && !r.invited() && !r.exceedsPlainly()
+}
+
+// submitPlain hands a login to the store about which nothing but the code counts.
+func (r *request) submitPlain() reason {
+	if r.classed() && !r.fits(0) {
+		return replyTooLong
+	}
+	return r.submit()
 }
 
 // concernsUser reports whether who the user is can matter. It does not to a
@@ -82,36 +94,45 @@ func (r *request) identify(identity *exclusions.Identity, source exclusions.Sour
 // reason to leave it unanswered is that it depends on a directory that does not
 // answer.
 func (r *request) judge() reason {
-	a := &r.attempt
-	if r.identity != nil && r.identity.Disabled {
-		a.Preset = otp.DirectoryDisabled
+	switch {
+	case r.identity != nil && r.identity.Disabled:
+		r.attempt.Preset = otp.DirectoryDisabled
 		return admitted
-	}
-	if r.answersOthers() {
+	case r.answersOthers():
 		return r.judgeAnswer()
 	}
+	return r.judgeLogin()
+}
+
+// judgeLogin is judge of a login that begins, and may be one.
+func (r *request) judgeLogin() reason {
 	rule, doubt := r.rule()
-	switch {
-	case rule < 0 && a.Preset != otp.Undecided && doubt:
+	switch refused := r.attempt.Preset != otp.Undecided; {
+	case rule >= 0: // whatever else refuses the login, this explains why it needs no code
+		r.trace.Rule, r.attempt.Rule = r.rules.Names[rule], r.rules.IDs[rule]
+	case refused && doubt:
 		return directoryUnavailable
-	case rule < 0 && a.Preset != otp.Undecided:
+	case refused:
 		return admitted
+	}
+	if over, why := r.bound(); over {
+		return why
 	}
 	if why := r.matchReplies(); why != admitted {
 		return why
 	}
-	r.demand(rule, doubt)
+	r.demand(rule >= 0, doubt)
 	return admitted
 }
 
 // demand says what the login has to show, and whether the Enroller sees it first. An
-// empty passcode is none.
-func (r *request) demand(rule int, doubt bool) {
-	if rule >= 0 {
-		r.exclude(rule)
+// empty passcode is none. Passes: a rule is met by which no code is needed.
+func (r *request) demand(passes, doubt bool) {
+	if passes {
+		r.exclude()
 	}
 	invited := r.invited()
-	if rule < 0 {
+	if !passes {
 		r.attempt.Doubtful = doubt || r.trace.Source == exclusions.Unavailable
 		r.applyMode(invited)
 		r.assign()
@@ -146,22 +167,25 @@ const (
 // another, with the groups, because an Access-Accept without its attributes may
 // allow more than it should; and when the attributes do not fit.
 func (r *request) matchReplies() reason {
-	if r.rules.addNothing() {
-		return admitted
+	nothing, doubt := r.rules.addNothing(), false
+	if !nothing {
+		r.replies, doubt = r.rules.Replies.Matches(r.replies, &r.trace.Login)
 	}
-	var doubt bool
-	if r.replies, doubt = r.rules.Replies.Matches(r.replies, &r.trace.Login); doubt {
+	switch {
+	case doubt:
 		return directoryUnavailable
-	}
-	if !r.fits(0) {
+	case (!nothing || r.classed()) && !r.fits(0):
 		return replyTooLong
 	}
 	return admitted
 }
 
-// fits reports whether the attributes of these conditions and as many octets of others
-// have room in a reply.
+// fits reports whether the attributes of these conditions, a Class, and as many octets of
+// others have room in a reply.
 func (r *request) fits(octets int) bool {
+	if r.classed() {
+		octets += 2 + maxClass
+	}
 	for _, i := range r.replies {
 		octets += len(r.rules.Attributes[i])
 	}
@@ -181,11 +205,10 @@ func (r *request) proxyStates() (octets int) {
 	return octets
 }
 
-// exclude lets a login pass by a rule. Where that takes the directory password a
+// exclude lets a login pass, as a rule that it meets says. Where that takes the directory password a
 // right code does as well, which otherwise the directory would take for a wrong
 // password.
-func (r *request) exclude(rule int) {
-	r.trace.Rule, r.attempt.Rule = r.rules.Names[rule], r.rules.IDs[rule]
+func (r *request) exclude() {
 	if verdict := excluded(r.trace.Pass, r.attempt.Method); verdict == otp.Excluded {
 		r.attempt.Preset = verdict
 	} else {
@@ -264,13 +287,13 @@ func (r *request) submit() reason {
 	return admitted
 }
 
-// maxTraceGroups is how many groups a trace tells at most.
+// maxTraceGroups is how many groups a trace tells at most; it counts the others.
 const maxTraceGroups = 256
 
 // record encodes the trace, where there is something to tell.
 func (r *request) record() {
 	t := &r.trace
-	if t.Source == exclusions.NotAsked && t.Mode == exclusions.Mandatory && r.rules.none() && !r.renamed {
+	if t.Source == exclusions.NotAsked && t.Mode == exclusions.Mandatory && r.rules.none() && !r.renamed && t.Sessions.Most == 0 {
 		return
 	}
 	if t.User = r.attempt.User; !bytes.Equal(t.User, r.packet.UserName) {
@@ -278,6 +301,7 @@ func (r *request) record() {
 	}
 	r.groups = r.rules.namedGroups(r.groups[:0], t.Groups)
 	t.Groups = r.groups[:min(len(r.groups), maxTraceGroups)]
+	t.GroupsLeft = uint64(len(r.groups) - len(t.Groups))
 	r.encoded = t.Append(r.encoded[:0])
 	r.attempt.Trace = r.encoded
 }
@@ -292,8 +316,8 @@ func (s *Server) pass(n *nas) exclusions.Pass {
 }
 
 // none reports whether there are no rules at all. Rules may be nil, as for all
-// methods.
-func (r *Rules) none() bool { return r.excludeNobody() && r.addNothing() }
+// methods. That there is a number of sessions for everybody is no rule.
+func (r *Rules) none() bool { return r.excludeNobody() && r.addNothing() && r.unlimited() }
 
 func (r *Rules) excludeNobody() bool {
 	return r == nil || r.Exclusions == nil || r.Exclusions.Len() == 0
@@ -318,6 +342,7 @@ func (r *Rules) namedGroups(dst, groups []string) []string {
 	}
 	if r != nil {
 		dst = r.Orders.NamedGroups(r.OfTMS.NamedGroups(dst, groups), groups)
+		dst = r.Limits.NamedGroups(dst, groups)
 	}
 	slices.Sort(dst)
 	return slices.Compact(dst)

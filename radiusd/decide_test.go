@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -326,4 +327,54 @@ func TestTooManyReplyAttributes(t *testing.T) {
 	b.wantSilence(pap(1, "alice", passcodeAt(0)).station("203.0.113.1"), "reply_too_long")
 	b.server.SetRules(nil)
 	b.wantVerdict(pap(1, "alice", passcodeAt(0)).station("203.0.113.1"), otp.Accepted)
+}
+
+// TestNothingIsLostSilently of what a record is made of.
+func TestNothingIsLostSilently(t *testing.T) {
+	long := strings.Repeat("n", packet.MaxValue)
+	var groups []string
+	for i := range 300 {
+		groups = append(groups, "group "+string(rune('a'+i/26%26))+string(rune('a'+i%26))+string(rune('a'+i/676)))
+	}
+	b := newRuledBench(t, exclusions.PassAccept, func(o *Options, _ *NASConfig) {
+		o.Users, o.Rules = newDirectory(person(long, slices.Sorted(slices.Values(groups))...)), new(Rules).replying(t, rule("many", criterion(exclusions.Groups, groups...)))
+	})
+	b.want(pap(1, long, passcodeAt(0)).station(strings.Repeat("s", packet.MaxValue)).adding(packet.NASIdentifier, long), accept)
+	trace := b.lastTrace()
+	if len(trace.Groups) != maxTraceGroups || trace.GroupsLeft != 300-maxTraceGroups {
+		t.Errorf("%d groups, and %d left", len(trace.Groups), trace.GroupsLeft)
+	}
+	if string(trace.User) != long || string(trace.NASIdentifier) != long {
+		t.Errorf("trace %+v", trace)
+	}
+	b.wantLog(1, "station="+strings.Repeat("s", packet.MaxValue)+" ")
+
+	// What is no text has no other place, and so it has one where nothing else is told.
+	b = newBench(t, nil)
+	odd := strings.Repeat("\xff\x00", 126)
+	b.wantVerdict(pap(2, odd, passcodeAt(0)), otp.BadUserName)
+	if trace := b.lastTrace(); string(trace.Typed) != odd || len(trace.User) != 0 {
+		t.Errorf("trace %+v", trace)
+	}
+	b.wantVerdict(pap(3, "", passcodeAt(0)), otp.BadUserName)
+	if trace := b.store.traces[1]; len(trace) != 0 {
+		t.Errorf("a login without User-Name has the trace %x", trace)
+	}
+}
+
+// TestMACsThatAreTooMany are counted, in a dialog too.
+func TestMACsThatAreTooMany(t *testing.T) {
+	b := newTalkingBench(t, func(o *Options, _ *NASConfig) { o.Rules = rulesOf(t, staff) })
+	o := pap(1, "alice", passcodeAt(50))
+	for i := range 11 {
+		pair := cisco("mdm-tlv=device-mac=00-10-a4-23-19-0" + string(rune('0'+i%10)))
+		o = o.adding(pair.kind, pair.value)
+	}
+	state := b.challenged(o)
+	for range 2 {
+		if trace := b.lastTrace(); len(trace.ClientMACs) != maxMACs || trace.MACsLeft != 2 {
+			t.Errorf("%d MACs, and %d left", len(trace.ClientMACs), trace.MACsLeft)
+		}
+		b.want(pap(2, "alice", passcodeAt(51)).state(state), accept)
+	}
 }

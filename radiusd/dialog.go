@@ -62,6 +62,7 @@ func (r *request) resume() {
 		return
 	}
 	d := r.open()
+	r.nas.observed.state(r, d != nil)
 	switch {
 	case d == nil:
 		return
@@ -106,7 +107,7 @@ func (r *request) newDialog(kind dialogKind, kept []byte) *dialog {
 			NASAddress: t.NASAddress, NASIPAddress: t.NASIPAddress, NASIdentifier: t.NASIdentifier,
 			ClientIP: t.ClientIP, ClientMACs: t.ClientMACs,
 		},
-		ClientIPFrom: t.ClientIPFrom, MACFrom: t.MACFrom,
+		ClientIPFrom: t.ClientIPFrom, MACFrom: t.MACFrom, MACsLeft: t.MACsLeft,
 	}
 	now, before := r.loop.server.clock(), r.dialog
 	switch {

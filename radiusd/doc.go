@@ -22,7 +22,7 @@
 //     [Accounting] the same way;
 //  8. writes the reply, signs it, keeps it in the reply cache and sends it
 //     with the others of the batch;
-//  9. counts and logs the login, one line.
+//  9. counts and logs the login, one line, and notes what the packet shows of the NAS.
 //
 // A verdict always gets a reply, and every refusal the same one, but for a
 // message to who holds no token if the administrator wants one, and to who is on
@@ -36,7 +36,8 @@
 // all that follows; the trace keeps what was typed.
 //
 // Where there are no [Rules], no [UserRepository], no TMS, no mode but mandatory and no
-// invitation, a login needs a code, and nothing of what follows happens. Else
+// invitation, a login needs a code, and nothing of what follows happens but a look at how
+// many sessions the user has, if there is a number for everybody. Else
 //
 //  1. the facts are read off the packet: the client's address and MACs where
 //     the NAS tells them (see [Preset]), and what the NAS says of itself. They
@@ -74,7 +75,37 @@
 // that the login meets.
 //
 // What the facts were, and which rule decided, goes into the record of the login
-// as an [exclusions.Trace].
+// as an [exclusions.Trace]. It is whole: of groups and MACs that are too many it says how
+// many it leaves out, and a User-Name that is no text stands in it as it came.
+//
+// # How many sessions
+//
+// A user may have Rules.MaxSessions sessions, or as many as the first of Rules.Limits
+// allows that the login meets, which may bound the sessions of all who meet it, too.
+// [Sessions] counts them, by the name that the user repository gave. Who has as many is
+// refused before anybody looks at the passcode: no code is burned, no wrong one counted, no
+// password shown to the directory, no TMS asked and no mail sent. That goes for logins that
+// need no code as well; whom the directory has disabled is refused as ever. The record says
+// which limit it was, and how many there were.
+//
+// A session counts from the moment the NAS reports it, so logins that come at the same time
+// may all be let in. Each packet is judged by how many there are when it comes, the answer
+// in a dialog, too, or who leaves many questions open could answer them all at once; the
+// TMS and the Enroller do not see it then. An enrolment goes on when there are fewer.
+//
+// While the directory does not answer, groups and other names of the user are unknown.
+// Then a login goes on if every limit that could be its own allows it, counted by the name
+// that was typed, so that the outage keeps few from logging in; its session counts
+// for the one limit that it certainly meets, or for none. If one of them does not allow it,
+// the NAS gets no reply: in doubt nobody is refused.
+//
+// # What names a login afterwards
+//
+// An Access-Accept to a NAS with NASConfig.Class carries a Class, which the NAS puts into
+// its accounting: [Classes] makes it of the place of the login's record and of the session
+// limit that it counts for. It stands behind the attributes of rules and those of
+// the TMS; either may have a Class of its own, and the NAS sends back each.
+// There is room for it, or the login is left unanswered before its code is burned.
 //
 // # The way to a token
 //
@@ -202,9 +233,24 @@
 // directory password that was right, for [Options].EnrolmentTime from the first on;
 // whoever sends it a second time repeats a step.
 //
+// A State that comes back cut is told from one that is not ours by its first octet, which
+// says how long it was. It is as good as none, too, and counted ([NASSeen]).
+//
 // A State has room for 253 characters. What does not fit is left out: first what
 // the NAS says of itself, which it says in every packet, then the text of the
 // station. What is told of the client, which rules judge by, always fits.
+//
+// # What is seen of a NAS
+//
+// Packets show how a NAS is set: by which methods its users log in, whether it sends
+// Message-Authenticators, how soon it retransmits, whether it cuts a State, in which charset
+// passwords come. [Server.Seen] tells that of each NAS since the beginning, which
+// [Server.Recall] has reach back over a restart. It says nothing about users, and only
+// packets count that were what they should be. Metrics by NAS begin anew with the server,
+// like all metrics, and their labels are names of the configuration.
+//
+// All of it are atomic numbers that are reached from the NAS of the packet: nothing is
+// looked up or locked. A NAS takes 1 KiB for it.
 //
 // # Loops
 //
@@ -271,6 +317,9 @@
 //     NAS gets what the Backend lets through.
 //   - RFC 5080 section 2.2.2 answers a repeat by the reply that was kept. One that was shown
 //     to the TMS and got none is kept, too, as one to be left without.
+//   - RFC 2865 section 5.25 leaves it to the server what a Class is; ours is text of at most
+//     128 octets, and a NAS that takes a Class for a group of its own is configured to get
+//     none of ours.
 //   - RFC 2865 section 5.18 lets a NAS show several Reply-Messages; a message of an
 //     Enroller that is too long for one takes up to three, and is cut behind them.
 //   - RFC 2865 section 4.1 asks for a password or a State; a NAS that has looked
@@ -280,7 +329,8 @@
 //   - RFC 2865 section 4.1 asks for NAS-IP-Address or NAS-Identifier; we go by the
 //     source address and ask for neither.
 //   - RFC 2866 section 4.1 asks for Acct-Session-Id; of an Accounting-Request we
-//     ask for Acct-Status-Type only.
+//     ask for Acct-Status-Type only. One of a kind that nobody knows is kept and answered
+//     like the others.
 //   - RFC 5080 section 2.2.2 lets a server keep replies for 5 to 30 seconds; we keep
 //     them for 30 at least. A new request with the Identifier of one in flight
 //     takes its place, and the reply to the old one is never sent.
@@ -297,6 +347,7 @@
 // that is no NAS. A sender is a NAS that sends Message-Authenticators. A rule
 // excludes a login: it needs no code then. The TMS is what verifies codes behind us, and a
 // Backend speaks to it. An alias is what may be another name of a user. An errand is
-// what a login waits for a directory or the Enroller for. A dialog is what begins with an Access-Challenge.
+// what a login waits for a directory or the Enroller for. A session is what the NAS reports
+// at UDP 1813, and a session limit bounds how many there are. A dialog is what begins with an Access-Challenge.
 // A user is invited who may become the holder of a token that is nobody's yet.
 package radiusd

@@ -34,6 +34,8 @@ type slot struct {
 	// a reply that comes too late is not taken for the answer to that one.
 	generation uint32
 	inFlight   bool
+	repeats    uint32        // how many there were, for begin alone, like the next
+	came       time.Duration // since the start of the server
 	expires    time.Duration // since the start of the server, once answered
 	reply      []byte
 	prev, next *slot // in the list of the answered, or of the free (next only)
@@ -90,20 +92,28 @@ func (d *duplicates) begin(key slotKey, authenticator *[packet.AuthenticatorLeng
 		}
 		s.key = key
 		d.slots[key] = s
-	case s.authenticator == *authenticator && s.inFlight:
-		return s, repeated
-	case s.authenticator == *authenticator && s.expires > now:
-		if len(s.reply) == 0 {
-			return s, unheard
-		}
-		return s, answered
+	case s.authenticator == *authenticator && (s.inFlight || s.expires > now):
+		s.repeats++
+		return s, s.standing()
 	case !s.inFlight:
 		s.unlink()
 	}
 	s.authenticator = *authenticator
 	s.inFlight = true
 	s.generation++
+	s.repeats, s.came = 0, now
 	return s, fresh
+}
+
+// standing is how a repeat finds the request.
+func (s *slot) standing() standing {
+	switch {
+	case s.inFlight:
+		return repeated
+	case len(s.reply) == 0:
+		return unheard
+	}
+	return answered
 }
 
 // finish keeps a copy of the reply to the request that was given the slot in

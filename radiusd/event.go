@@ -19,11 +19,7 @@ const complaintPause = time.Minute
 func (s *Server) emit(r *request, now time.Time) {
 	took := now.Sub(r.at)
 	d := &r.attempt.Decision
-	s.metrics.logins[d.Verdict].Inc()
-	s.metrics.duration.Observe(took.Seconds())
-	if s.tms != nil {
-		s.tms.metrics.decided(&r.attempt)
-	}
+	s.count(r, took)
 	ctx := context.Background()
 	if !s.logger.Enabled(ctx, slog.LevelInfo) {
 		return
@@ -55,6 +51,23 @@ func (s *Server) emit(r *request, now time.Time) {
 	_ = s.logger.Handler().Handle(ctx, line)
 }
 
+// count counts a login that was decided.
+func (s *Server) count(r *request, took time.Duration) {
+	d, m := &r.attempt.Decision, s.metrics
+	m.logins[d.Verdict].Inc()
+	m.duration.Observe(took.Seconds())
+	r.nas.figures.login(r.nas.Mode, d.Verdict)
+	if len(d.Serial) > 0 && (d.Verdict.Accepts() || d.Verdict == otp.NextCode) {
+		m.offsets.observe(d.Offset)
+	}
+	if d.Verdict == otp.TooManySessions {
+		m.tooMany(r.trace.Sessions.Limit)
+	}
+	if s.tms != nil {
+		s.tms.metrics.decided(&r.attempt)
+	}
+}
+
 // tell adds to the line of a login why it needed a code or none, as far as that
 // is out of the ordinary. A client that the station shows is not said again.
 func (r *request) tell(line *slog.Record) {
@@ -65,6 +78,9 @@ func (r *request) tell(line *slog.Record) {
 	}
 	if t.Mode != exclusions.Mandatory {
 		line.AddAttrs(slog.String("mode", t.Mode.String()))
+	}
+	if s := &t.Sessions; s.Most > 0 {
+		line.AddAttrs(slog.String("session_limit", s.Limit), slog.Uint64("sessions", s.Open))
 	}
 	switch t.Source {
 	case exclusions.Stale:

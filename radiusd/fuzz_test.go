@@ -45,7 +45,8 @@ func fuzzStates(b *bench) (alice, frank, tina string) {
 
 // newFuzzBenches are a server on which nothing but the code counts, and one on
 // which everything else does too. On the second the directory does not answer
-// for users whose name begins with u, and tina and tom are users of a TMS.
+// for users whose name begins with u, tina and tom are users of a TMS, and heidi has too
+// many sessions.
 func newFuzzBenches(tb testing.TB) (plain, ruled *bench) {
 	plain = newBench(tb, func(o *Options) { o.Logger = quiet() })
 	ruled = newRuledBench(tb, exclusions.PassDirectoryPassword, func(o *Options, c *NASConfig) {
@@ -59,6 +60,9 @@ func newFuzzBenches(tb testing.TB) (plain, ruled *bench) {
 		o.Backend, o.BackendRepeatTime, o.AcceptedOnce = &oracle{}, time.Second, time.Second
 		o.Rules.Orders = compile(tb, []exclusions.Rule{rule("tms", criterion(exclusions.Groups, "tms"))})
 		o.Rules.Order = []otp.Order{otp.TMSThenLocal}
+		classed(o, c)
+		o.Sessions, o.Rules.MaxSessions = &floor{users: map[string]int{"heidi": 3}, pools: map[string]int{"staff": 2}}, 3
+		o.Rules.Limits, o.Rules.Limit = compile(tb, []exclusions.Rule{staff}), []SessionLimit{{Name: "staff", Total: 3}}
 	})
 	ruled.server.options.Enroller.(*guide).store = ruled.store
 	return plain, ruled
@@ -240,6 +244,9 @@ func TestFuzzCorpus(t *testing.T) {
 		"tms":              {pap(16, "tina", "right").station("203.0.113.1"), fuzzRuled},
 		"tms-question":     {pap(17, "tom", "ask").station("203.0.113.1"), fuzzRuled},
 		"tms-dialog":       {pap(18, "tina", "answer").station("").state(tina), fuzzRuled},
+		"too-many":         {pap(19, "heidi", passcodeAt(0)).station("203.0.113.1"), fuzzRuled},
+		"state-cut":        {pap(20, "alice", passcodeAt(0)).station("").state(alice[:60]), fuzzRuled},
+		"accounting-odd":   {order{code: packet.AccountingRequest, identifier: 21, placement: packet.Off}.adding(packet.AcctStatusType, "\x00\x00\x00\x00"), fuzzAcct},
 		"first-code":       {pap(15, "grace", passcodeAt(0)).station("203.0.113.1"), fuzzRuled},
 	} {
 		file := filepath.Join("testdata", "fuzz", "FuzzDatagram", name)

@@ -124,6 +124,7 @@ func (l *loop) serve(from *peer, datagram []byte) {
 		return
 	}
 	l.server.metrics.requests[l.port][header.Code].Inc()
+	n.figures.requests.Add(1)
 	r := l.spare
 	r.arrive(n, from, datagram[:header.Length], l.now)
 	if err := r.packet.Parse(r.datagram); err != nil {
@@ -145,6 +146,9 @@ func (l *loop) serve(from *peer, datagram []byte) {
 // A repeat is answered from the cache here.
 func (l *loop) begin(r *request) bool {
 	s, standing := l.duplicates.begin(slotKey{r.from, r.packet.Identifier}, &r.packet.Authenticator, l.since)
+	if standing != fresh && standing != cacheFull {
+		r.nas.observed.repeat(r, s.repeats == 1, l.since-s.came)
+	}
 	switch standing {
 	case unheard:
 		l.drop(r.nas, &r.from, duplicateUnanswered, nil)
@@ -231,6 +235,9 @@ func (l *loop) answer(w *responder, r *request, since time.Duration) {
 		return
 	}
 	l.server.metrics.replies[reply[0]].Inc()
+	if packet.Code(reply[0]) == packet.AccessChallenge {
+		r.nas.observed.challenge(r.at)
+	}
 	w.out.add(&r.from, reply)
 }
 
@@ -247,8 +254,12 @@ func (l *loop) leave(r *request, why reason, err error) {
 
 // retire ends a request whose reply is on its way.
 func (l *loop) retire(r *request, now time.Time) {
-	if r.isLogin() && r.unanswered() == admitted {
+	switch {
+	case r.unanswered() != admitted:
+	case r.isLogin():
 		l.server.emit(r, now)
+	default:
+		l.server.metrics.accounting.Observe(now.Sub(r.at).Seconds())
 	}
 	r.forget()
 	l.pool.put(r)

@@ -1,6 +1,7 @@
 package radiusd
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,9 @@ type metrics struct {
 	dropped            [reasonCount]prometheus.Counter
 	duplicatesAnswered prometheus.Counter
 	duration           prometheus.Histogram
+	accounting         prometheus.Histogram
+	offsets            *offsets
+	refusedSessions    *prometheus.CounterVec // by limit
 }
 
 // newMetrics makes the metrics of s and registers them.
@@ -39,9 +43,19 @@ func newMetrics(s *Server, registerer prometheus.Registerer) (*metrics, error) {
 			Help:    "Time from the receipt of an Access-Request to its verdict being durable.",
 			Buckets: []float64{100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 3},
 		}),
+		accounting: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    metricName("accounting_duration_seconds"),
+			Help:    "Time from the receipt of an Accounting-Request to its record being durable.",
+			Buckets: []float64{100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 3},
+		}),
+		offsets: newOffsets(),
+		refusedSessions: counters("sessions_refused_total",
+			"Logins refused because there were too many sessions, by the session limit; "+maxSessions+" is that of all users who meet none.", "limit"),
 	}
+	m.refusedSessions.WithLabelValues(maxSessions)
 	m.bind(requests, replies, logins, dropped)
-	all := []prometheus.Collector{requests, replies, logins, dropped, m.duplicatesAnswered, m.duration, newStates(s)}
+	all := []prometheus.Collector{requests, replies, logins, dropped, m.duplicatesAnswered, m.duration, newStates(s),
+		m.accounting, m.offsets, m.refusedSessions, newNASFigures(s)}
 	all = append(all, s.tms.collectors()...)
 	for _, c := range all {
 		if err := registerer.Register(c); err != nil {
@@ -49,6 +63,15 @@ func newMetrics(s *Server, registerer prometheus.Registerer) (*metrics, error) {
 		}
 	}
 	return m, nil
+}
+
+// maxSessions is the label of a login that met no session limit by name.
+const maxSessions = "max_sessions"
+
+// tooMany counts a login that a session limit has refused. Limits come with the
+// configuration, so there are few.
+func (m *metrics) tooMany(limit string) {
+	m.refusedSessions.WithLabelValues(cmp.Or(limit, maxSessions)).Inc()
 }
 
 func metricName(name string) string { return "countersign_radius_" + name }

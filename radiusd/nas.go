@@ -52,6 +52,8 @@ type NASConfig struct {
 	// Order is who verifies the codes of users whom the Backend has, where no rule says
 	// otherwise.
 	Order otp.Order
+	// Class has an Access-Accept carry what Options.Classes makes.
+	Class bool
 }
 
 // NASTable finds the NAS of an address. Once it was given to a Server it is the
@@ -142,6 +144,8 @@ type memory struct {
 	sender     atomic.Bool // it has sent a Message-Authenticator that was right
 	recorded   atomic.Bool // the fact is on its way into the store, or there
 	complaints [reasonCount]atomic.Int64
+	observed   observations
+	figures    figures
 }
 
 // admit judges an Access-Request by its Message-Authenticator: it returns the

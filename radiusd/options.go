@@ -27,6 +27,22 @@ type Accounting interface {
 	AppendAccounting(at time.Time, nas, source string, attributes []byte, done func(error)) bool
 }
 
+// Classes makes the Class of an Access-Accept, by which the NAS's accounting names the
+// login (RFC 2865 section 5.25).
+type Classes interface {
+	// Append appends the Class of the login with this record in the journal (otp.EventID)
+	// that counts for this session limit, "" for none: at most 128 bytes. It is safe for
+	// concurrent use.
+	Append(dst []byte, batch uint64, index uint32, pool string) []byte
+}
+
+// Sessions knows how many sessions there are. Its methods do not wait.
+type Sessions interface {
+	// OpenOf is how many a user has, OpenIn how many count for a session limit.
+	OpenOf(user []byte) int
+	OpenIn(pool string) int
+}
+
 // Memory remembers across restarts which NASes send a Message-Authenticator.
 type Memory interface {
 	// RememberMessageAuthenticator makes it durable that this NAS does.
@@ -48,6 +64,10 @@ type Options struct {
 	Verifier   *otp.Verifier
 	Accounting Accounting
 	Memory     Memory // nothing is remembered when nil
+	// Classes is what Access-Accepts of a NAS with NASConfig.Class carry; none when nil.
+	Classes Classes
+	// Sessions counts for Rules.MaxSessions and Rules.Limits; there are none when nil.
+	Sessions Sessions
 
 	// Users is the user repository. Without it the name in the request is the user,
 	// nobody has groups, and no password can be verified.

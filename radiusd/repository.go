@@ -108,4 +108,16 @@ type Rules struct {
 	Orders *exclusions.List
 	Order  []otp.Order
 	Shadow bool
+	// MaxSessions is how many sessions a user may have at the same time, 0 for any number.
+	// The first of Limits that a login meets has, at its place in Limit, another.
+	MaxSessions int
+	Limits      *exclusions.List
+	Limit       []SessionLimit
+}
+
+// SessionLimit bounds the sessions of the users who meet it. 0 is no bound.
+type SessionLimit struct {
+	Name    string // what sessions that count for it are known by (Classes)
+	PerUser int    // of each user
+	Total   int    // of all of them together
 }

@@ -33,16 +33,18 @@ type request struct {
 	user     [otp.MaxUserName]byte
 	passcode [packet.MaxPasscode]byte
 	typed    []byte // how much of passcode there is, of PAP
+	charset  charset
 	proof    proof
 
 	// Whether a code is needed; see decide.go.
 	rules    *Rules               // the same ones all the time
 	plain    bool                 // nothing but the code counts
-	renamed  bool                 // the user's name is the typed one without its realm
+	renamed  bool                 // the user's name is the typed one without its realm, or that is none
 	trace    exclusions.Trace     // the facts, unless plain
 	identity *exclusions.Identity // who the user is, once that is known
 	errand   errand               // what the login waits for
 	replies  []int                // which conditions for reply attributes it meets
+	pool     string               // the session limit that it counts for
 	dialog   *dialog              // the one it continues
 	state    []byte               // memory for the State of a challenge
 	message  string               // what the Enroller says

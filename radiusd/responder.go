@@ -12,6 +12,7 @@ type responder struct {
 	server  *Server
 	scratch packet.Scratch
 	builder packet.Builder
+	class   []byte // memory for one
 	out     outbox
 }
 

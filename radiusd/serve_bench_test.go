@@ -20,7 +20,8 @@ import (
 type agreeing struct{}
 
 func (agreeing) Submit(a *otp.Attempt) bool {
-	a.Decision.Verdict = otp.Accepted
+	a.Decision.Verdict, a.Decision.Serial = otp.Accepted, "ET1"
+	a.Event = otp.EventID{Batch: 1 << 40, Index: 77}
 	a.Waiter.Decided(a, nil)
 	return true
 }
@@ -100,24 +101,38 @@ func (m *member) VerifyPassword(context.Context, *exclusions.Identity, []byte) (
 // servings are the ways in which it is decided whether a login needs a code.
 var servings = []struct {
 	name   string
-	change func(testing.TB, *Options)
+	change func(testing.TB, *Options, *NASConfig)
 }{
-	{"10 rules", func(tb testing.TB, o *Options) { o.Rules = manyRules(tb, 10) }},
-	{"10000 rules", func(tb testing.TB, o *Options) { o.Rules = manyRules(tb, 10000) }},
-	{"an identity", func(_ testing.TB, o *Options) { o.Users = aMember() }},
-	{"an identity, 10000 rules", func(tb testing.TB, o *Options) { o.Users, o.Rules = aMember(), manyRules(tb, 10000) }},
-	{"an identity, an Enroller", func(tb testing.TB, o *Options) {
+	{"10 rules", func(tb testing.TB, o *Options, _ *NASConfig) { o.Rules = manyRules(tb, 10) }},
+	{"10000 rules", func(tb testing.TB, o *Options, _ *NASConfig) { o.Rules = manyRules(tb, 10000) }},
+	{"an identity", func(_ testing.TB, o *Options, _ *NASConfig) { o.Users = aMember() }},
+	{"an identity, 10000 rules", func(tb testing.TB, o *Options, _ *NASConfig) { o.Users, o.Rules = aMember(), manyRules(tb, 10000) }},
+	{"an identity, an Enroller", func(tb testing.TB, o *Options, _ *NASConfig) {
 		o.Users, o.Enroller, o.States = aMember(), &guide{}, box(tb, zeros{})
 	}},
-	{"orders and a Backend", func(tb testing.TB, o *Options) {
+	{"orders and a Backend", func(tb testing.TB, o *Options, _ *NASConfig) {
 		o.Users, o.Backend = aMember(), obliging{}
 		o.Rules = &Rules{Orders: compile(tb, []exclusions.Rule{rule("vpn", criterion(exclusions.Groups, "group 7"))}), Order: []otp.Order{otp.LocalThenTMS}}
 	}},
-	{"an Enroller", func(_ testing.TB, o *Options) { o.Enroller = &guide{} }},
-	{"an identity, replies", func(tb testing.TB, o *Options) {
+	{"a Class and a number of sessions", func(tb testing.TB, o *Options, c *NASConfig) {
+		c.Class, o.Classes, o.Sessions, o.Rules = true, badges{}, &floor{}, &Rules{MaxSessions: 2}
+	}},
+	{"a Class and a session limit", func(tb testing.TB, o *Options, c *NASConfig) {
+		c.Class, o.Classes, o.Sessions, o.Users = true, badges{}, &floor{}, aMember()
+		o.Rules = &Rules{Limits: compile(tb, []exclusions.Rule{rule("vpn", criterion(exclusions.Groups, "group 7"))}), Limit: []SessionLimit{{Name: "vpn", PerUser: 3, Total: 9}}}
+	}},
+	{"an Enroller", func(_ testing.TB, o *Options, _ *NASConfig) { o.Enroller = &guide{} }},
+	{"an identity, replies", func(tb testing.TB, o *Options, _ *NASConfig) {
 		o.Users, o.Rules = aMember(), new(Rules).replying(tb, staff, office, rule("vpn", criterion(exclusions.Groups, "group 7")))
 	}},
 }
+
+// badges are Classes that are all alike, and as long as they may be.
+type badges struct{}
+
+var badge = make([]byte, maxClass)
+
+func (badges) Append(dst []byte, _ uint64, _ uint32, _ string) []byte { return append(dst, badge...) }
 
 // obliging is a Backend that accepts everything at once.
 type obliging struct{}
@@ -194,7 +209,7 @@ func BenchmarkServeDatagram(b *testing.B) {
 	})
 	for _, s := range servings {
 		b.Run("login, "+s.name, func(b *testing.B) {
-			l, datagrams := newServing(b, quiet(), func(o *Options, _ *NASConfig) { s.change(b, o) })
+			l, datagrams := newServing(b, quiet(), func(o *Options, c *NASConfig) { s.change(b, o, c) })
 			b.ReportAllocs()
 			b.ResetTimer()
 			serveBatches(l, b.N, func(i int) []byte { return datagrams[i%len(datagrams)] })
@@ -225,7 +240,7 @@ func TestServingDoesNotAllocate(t *testing.T) {
 	wantNoAllocations(t, "plain", l, func(i int) []byte { return datagrams[i%len(datagrams)] })
 	wantNoAllocations(t, "retransmissions", l, func(i int) []byte { return datagrams[i%256] })
 	for _, s := range servings {
-		l, datagrams := newServing(t, quiet(), func(o *Options, _ *NASConfig) { s.change(t, o) })
+		l, datagrams := newServing(t, quiet(), func(o *Options, c *NASConfig) { s.change(t, o, c) })
 		wantNoAllocations(t, s.name, l, func(i int) []byte { return datagrams[i%len(datagrams)] })
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"countersign/radiusd/packet"
 )
 
-// The State of an Access-Challenge is a dialog: sealed, and then written as text
-// (base64url), because some NASes cut a State at its first zero octet. What is
-// sealed is
+// The State of an Access-Challenge is a dialog: sealed, with an octet before it that says
+// how many octets that are, and then written as text (base64url), because some NASes cut a
+// State at its first zero octet. Others cut what is longer than they like: by the octet we
+// tell. What is sealed is
 //
 //	octet    what kind of dialog (kindBits), and what was left out of it
 //	octet    its depth
@@ -39,11 +40,16 @@ var sparing = [...]byte{0, withoutNAS, withoutStation, withoutNAS | withoutStati
 
 // maxKept is how many octets the Enroller or the Backend may keep in a dialog. With them and all
 // that can be told of a client a dialog has 147 octets, and a State of 253 characters
-// takes 189, sealed.
+// takes 188, sealed, and the octet before them.
 const maxKept = 64
 
 // maxPlain is more than a dialog takes with nothing left out of it.
 const maxPlain = 1024
+
+// frame is how many octets stand before what is sealed.
+const frame = 1
+
+var stateEncoding = base64.RawURLEncoding
 
 var errStateTooLong = errors.New("the dialog does not fit into a State")
 
@@ -54,12 +60,13 @@ func (r *request) seal(d *dialog) error {
 	context := r.stateContext()
 	for _, left := range sparing {
 		plain = d.append(plain[:0], left)
-		sealed, err := r.loop.server.options.States.Seal(nil, plain, context)
+		framed, err := r.loop.server.options.States.Seal(make([]byte, frame, maxPlain), plain, context)
 		if err != nil {
 			return err
 		}
-		if base64.RawURLEncoding.EncodedLen(len(sealed)) <= packet.MaxValue {
-			r.state = base64.RawURLEncoding.AppendEncode(r.state[:0], sealed)
+		if stateEncoding.EncodedLen(len(framed)) <= packet.MaxValue {
+			framed[0] = byte(len(framed) - frame)
+			r.state = stateEncoding.AppendEncode(r.state[:0], framed)
 			return nil
 		}
 	}
@@ -69,15 +76,30 @@ func (r *request) seal(d *dialog) error {
 // open is the dialog that the State of a request carries, nil when it is none of
 // ours, or not for this NAS and User-Name.
 func (r *request) open() *dialog {
-	sealed, err := base64.RawURLEncoding.DecodeString(string(r.packet.State))
-	if err != nil {
+	framed, err := stateEncoding.DecodeString(string(r.packet.State))
+	if err != nil || len(framed) < frame || int(framed[0]) != len(framed)-frame {
 		return nil
 	}
-	plain, err := r.loop.server.options.States.Open(nil, sealed, r.stateContext())
+	plain, err := r.loop.server.options.States.Open(nil, framed[frame:], r.stateContext())
 	if err != nil {
 		return nil
 	}
 	return parseDialog(plain)
+}
+
+// isCut reports whether text is the beginning of a State that seal may have written, and
+// not the whole. The octet before what is sealed is in the first two characters.
+func isCut(text []byte) bool {
+	readable := string(text)
+	if len(text)%4 == 1 { // no number of octets takes so many characters
+		readable += "A"
+	}
+	framed, err := stateEncoding.DecodeString(readable) // which skips the ends of lines
+	if len(text) < 2 || err != nil || len(framed) < frame {
+		return false
+	}
+	length := stateEncoding.EncodedLen(frame + int(framed[0]))
+	return len(text) < length && length <= packet.MaxValue
 }
 
 // stateContext is what a State of this request is sealed in.

@@ -9,6 +9,7 @@ func (l *loop) serveStatusServer(r *request) {
 		l.drop(r.nas, &r.from, why, nil)
 		return
 	}
+	r.nas.observed.heard(r.at)
 	code := packet.AccessAccept
 	if l.port == acctPort {
 		code = packet.AccountingResponse
