@@ -150,8 +150,8 @@ func TestExplainWhoVerified(t *testing.T) {
 	} {
 		k, x := test.is.build()
 		k.TMS = test.tms
-		e := &Event{Login: Login{Method: test.method, Decision: test.decision}}
-		x.setEvent(otp.EventID{Batch: 17}, e)
+		e := &Event{ID: otp.EventID{Batch: 17}, Login: Login{Method: test.method, Decision: test.decision}}
+		x.setEvent(e)
 		x.setVerified(k, e)
 		if x.VerifiedBy != test.verifiedBy || !strings.HasPrefix(x.Outcome, test.outcome) || x.Outcome == "" {
 			t.Errorf("%+v: %s\nwant %s\n%s", test, x.VerifiedBy, test.verifiedBy, x.Outcome)

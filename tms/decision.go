@@ -41,6 +41,7 @@ var outcomes = map[otp.Verdict]string{
 	otp.AskedByTMS:        "asked for more by the TMS",
 	otp.CannotAsk:         "refused: the TMS asked the user for more, and the gateway cannot show that; if it can, its [[nas]] has to say challenge = true",
 	otp.TMSDown:           "the TMS did not answer: refused, or not answered, as when_down says",
+	otp.TooManySessions:   "refused: the user, or a group of users together, had as many sessions as are allowed",
 }
 
 // prediction is the decision about a login that did not happen.
@@ -71,6 +72,7 @@ func (k *Case) prediction(x *Explanation, doubt bool) string {
 
 // settled are verdicts that depend on nothing else.
 var settled = map[otp.Verdict]string{
+	otp.TooManySessions:   "none: with so many sessions nobody asks whether an eToken is needed",
 	otp.DirectoryDisabled: "refused: the account was disabled in the directory",
 	otp.NoCredentials:     "none: the request had nothing to decide about",
 	otp.Unreadable:        "none: the request had nothing to decide about",

@@ -54,6 +54,16 @@
 // OTP PIN that stood before it, and take it back. What is learned decides nothing until
 // further logins have agreed with it (otp.State.Agreed).
 //
+// Of a login that did happen an Explanation tells more than its record has: how it stands
+// with the user's tokens at present, what else the journal has to say (inquiry), and what
+// to do next, of which there is something for each verdict (advices). Watch tells of logins
+// as they happen.
+//
+// Of two things that others make this package uses the words and not the makers: what a
+// session is (radiusd/accounting), which gateways report and the server keeps, and how the
+// journal is chained, exported and verified (tms/audit). Both are leaves, which know nothing
+// of users, tokens and logins, so that radiusd and tms still do not know each other.
+//
 // Errors that callers branch on are sentinels: ErrNotFound, ErrExists,
 // ErrForbidden, ErrInvalid. Everything else means that the store failed.
 //

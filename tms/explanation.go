@@ -65,6 +65,16 @@ type Explanation struct {
 	Outcome string `json:"outcome,omitempty"` // the verdict in plain words
 	Serial  string `json:"serial,omitempty"`
 	Offset  int64  `json:"offset,omitempty"`
+	Code    string `json:"code,omitempty"` // how far off the code was, in words, where its record tells
+	Method  string `json:"method,omitempty"`
+	Station string `json:"station,omitempty"` // Calling-Station-Id as it came
+	// Related are other logins that this one follows from, or that came after it.
+	Related []RelatedEvent `json:"related,omitempty"`
+	// Sessions are those that are open, where there were too many.
+	Sessions []OpenSession `json:"sessions,omitempty"`
+	together bool          // those of several users count
+	// Missing says why Related or Sessions lack what they should have.
+	Missing string `json:"missing,omitempty"`
 
 	At            time.Time `json:"at"`
 	NAS           string    `json:"nas"`
@@ -80,21 +90,29 @@ type Explanation struct {
 	Directory string   `json:"directory,omitempty"`
 	Source    string   `json:"source"`           // how the directories answered
 	Groups    []string `json:"groups,omitempty"` // those that rules name
+	// GroupsLeft is how many more of them there were, and MACsLeft how many more MACs, too
+	// many to be looked at.
+	GroupsLeft uint64 `json:"groups_left,omitempty"`
 
 	ClientIP       string   `json:"client_ip,omitempty"`
 	ClientIPFrom   string   `json:"client_ip_from,omitempty"` // the attribute that told it
 	ClientMACs     []string `json:"client_macs,omitempty"`
 	ClientMACsFrom string   `json:"client_macs_from,omitempty"`
+	MACsLeft       uint64   `json:"macs_left,omitempty"`
 
 	// The user here, as it is at present.
 	Known          bool `json:"known"` // there is such a user
 	Disabled       bool `json:"disabled"`
+	PIN            bool `json:"pin"` // an OTP PIN is to be typed before the code
 	home           otp.Home
 	active         bool // one of the tokens is, for local-then-tms
 	lists          bool // one of the tokens is a list of codes that may be used
 	Tokens         int  `json:"tokens"`
 	TokensDisabled int  `json:"tokens_disabled"` // so many of them
 	TokensExpired  int  `json:"tokens_expired"`  // not disabled, but before or after the time in which they are valid
+	// Tried are these tokens one by one, by serial, and the one that the record of the login
+	// names, whoever has it by now.
+	Tried []TokenEvidence `json:"tried,omitempty"`
 
 	// VerifiedBy says who verifies the code or that nobody does, where there is a TMS; of a
 	// login that did happen, who did, as far as its record tells.
@@ -106,6 +124,10 @@ type Explanation struct {
 	// Rules tells of every rule, in their order, how the login stands to it.
 	Rules []RuleStanding `json:"rules"`
 	Reply []string       `json:"reply,omitempty"` // attributes of an Access-Accept
+
+	// Advice is what to do next, a sentence each; there always is one, and be it that
+	// nothing is to be done.
+	Advice []string `json:"advice"`
 }
 
 // RuleStanding is how a login stands to a rule.
@@ -147,6 +169,7 @@ func (s *Service) Explain(ctx context.Context, c Caller, r ExplainRequest) (Expl
 	x.setRule(rule)
 	x.setVerifier(&k)
 	x.Decision = k.prediction(&x, doubt)
+	x.Advice = x.foresight()
 	return x, nil
 }
 
@@ -156,16 +179,9 @@ func (s *Service) ExplainEvent(ctx context.Context, c Caller, event string) (Exp
 	if _, err := s.gate(c, "login.explain", event, ""); err != nil {
 		return Explanation{}, err
 	}
-	id, err := otp.ParseEventID(event)
-	if err != nil {
-		return Explanation{}, invalid("%w", err)
-	}
-	e, err := s.Store.Event(ctx, id)
+	e, err := s.loginOf(ctx, event)
 	if err != nil {
 		return Explanation{}, err
-	}
-	if e.Kind != LoginEvent {
-		return Explanation{}, invalid("event %s is no login: only a login can be explained", id)
 	}
 	if s.Explainer == nil {
 		return Explanation{}, errNoExplainer
@@ -176,7 +192,7 @@ func (s *Service) ExplainEvent(ctx context.Context, c Caller, event string) (Exp
 	}
 	k.At, k.NAS, k.User = e.At, e.NAS, []byte(e.User)
 	x := k.explanation()
-	x.setEvent(id, &e)
+	x.setEvent(&e)
 	if err := s.addAccount(ctx, &x); err != nil {
 		return x, err
 	}
@@ -185,8 +201,26 @@ func (s *Service) ExplainEvent(ctx context.Context, c Caller, event string) (Exp
 		x.Rules = x.Rules[:0] // nobody looked at them, or asked who the user is
 	}
 	x.setVerified(&k, &e)
+	x.setLimit(&k, &e)
 	x.Decision = k.recollection(&x, &e)
+	if err := s.addEvidence(ctx, &x, &e); err != nil {
+		return x, err
+	}
 	return x, nil
+}
+
+// loginOf finds a login by the name of its record.
+func (s *Service) loginOf(ctx context.Context, event string) (Event, error) {
+	id, err := otp.ParseEventID(event)
+	if err != nil {
+		return Event{}, invalid("%w", err)
+	}
+	e, err := s.Store.Event(ctx, id)
+	if err == nil && e.Kind != LoginEvent {
+		err = invalid("event %s is no login: only a login can be explained", id)
+	}
+	e.ID = id
+	return e, err
 }
 
 // canPass reports whether any rule can let the login pass: not where nobody could
@@ -205,6 +239,7 @@ func (k *Case) explanation() Explanation {
 		NASAddress: address(k.NASAddress), NASIPAddress: address(k.NASIPAddress), NASIdentifier: string(k.NASIdentifier),
 		Typed: string(k.Typed), User: string(k.User), Realm: k.Realm, Directory: k.Directory, Source: k.Source.String(), Groups: k.Groups,
 		ClientIP: address(k.ClientIP), ClientIPFrom: k.ClientIPFrom.String(), ClientMACsFrom: k.MACFrom.String(),
+		GroupsLeft: k.GroupsLeft, MACsLeft: k.MACsLeft,
 		Rules: make([]RuleStanding, 0, len(k.Rules)), Reply: k.Reply,
 	}
 	if x.Typed == "" {
@@ -234,10 +269,11 @@ func address(a netip.Addr) string {
 }
 
 // setEvent adds what became of the login.
-func (x *Explanation) setEvent(id otp.EventID, e *Event) {
+func (x *Explanation) setEvent(e *Event) {
 	d := &e.Decision
-	x.Event, x.Verdict, x.Outcome = id.String(), d.Verdict.String(), outcomes[d.Verdict]
+	x.Event, x.Verdict, x.Outcome = e.ID.String(), d.Verdict.String(), outcomes[d.Verdict]
 	x.Serial, x.Offset = string(d.Serial), d.Offset
+	x.Method, x.Station = e.Method.String(), e.Station
 }
 
 // addAccount adds what is known of the user here.
@@ -247,7 +283,7 @@ func (s *Service) addAccount(ctx context.Context, x *Explanation) error {
 		return nil // such a user there cannot be
 	}
 	if err := s.Store.Users(ctx, Filter{User: name}, func(u *User) error {
-		x.Known, x.Disabled, x.home = true, u.Disabled, u.Home
+		x.Known, x.Disabled, x.PIN, x.home = true, u.Disabled, !u.PIN.IsZero(), u.Home
 		return nil
 	}); err != nil {
 		return err
@@ -259,6 +295,7 @@ func (s *Service) addAccount(ctx context.Context, x *Explanation) error {
 			return nil // with a list that is over nobody holds a token
 		}
 		x.Tokens++
+		x.Tried = append(x.Tried, standing(t, at, &policy))
 		x.active = x.active || t.Active(at, &policy)
 		x.lists = x.lists || t.Type == otp.CodeList && !t.Disabled
 		switch {

@@ -155,6 +155,7 @@ func (m *memory) Event(_ context.Context, id otp.EventID) (Event, error) {
 	if !ok {
 		return e, fmt.Errorf("event %s: %w", id, ErrNotFound)
 	}
+	e.ID = id
 	return e, nil
 }
 

@@ -117,6 +117,13 @@ type Filter struct {
 	// Learnable chooses tokens that are in stock and those that were learned; Differing
 	// the logins about which the TMS and our own tokens did not agree.
 	Learnable, Differing bool
+
+	// Of events: of this NAS, with this verdict, not before From, and before To. Before
+	// lists only events older than this one, to go on with a listing.
+	NAS      string
+	Verdict  otp.Verdict
+	From, To time.Time
+	Before   otp.EventID
 }
 
 // Store keeps users and tokens. Each change is one transaction that also writes
@@ -159,6 +166,10 @@ type Store interface {
 	Event(ctx context.Context, id otp.EventID) (Event, error)
 	// Events lists the journal, the newest first.
 	Events(ctx context.Context, f Filter, each func(*Event) error) error
+	// EventsAfter lists up to so many events that came after one, the oldest first; those
+	// after the zero EventID are all. LastEvent is the newest, zero when there is none.
+	EventsAfter(ctx context.Context, after otp.EventID, most int, each func(*Event) error) error
+	LastEvent(ctx context.Context) (otp.EventID, error)
 
 	TokenImporter
 }

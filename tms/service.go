@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"countersign/otp"
+	"countersign/tms/audit"
 )
 
 // What is wrong with an act, for callers that answer differently to each. The
@@ -54,6 +55,23 @@ type Options struct {
 	Migration MigrationStore
 	// Behind knows the TMS of the server that runs; nil where none does.
 	Behind Behind
+
+	// Sessions keeps what NASes report at UDP 1813; there are no sessions when it is nil.
+	// Disconnector ends them, where a server runs that knows the NASes.
+	Sessions     Sessions
+	Disconnector Disconnector
+	// Accounting takes the Stop of a session that we end; none can be ended when it is nil.
+	Accounting AccountingLog
+	// Audit is the chain of the journal, and Exporter says how it is exported: its Format
+	// and its Version.
+	Audit    Audit
+	Exporter audit.Exporter
+	// NASes is what the server that runs has seen of its NASes, and Collectors how it
+	// stands with who gets the accounting; nil where none runs.
+	NASes      func() []NASSeen
+	Collectors func(context.Context) ([]CollectorState, error)
+	// NASSettings are those of the configuration, in its order; there when NASes is.
+	NASSettings func() []NASSettings
 }
 
 // Keeper looks after the store as a whole. Progress may be nil.

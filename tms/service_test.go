@@ -13,6 +13,7 @@ import (
 	"countersign/exclusions"
 	"countersign/otp"
 	"countersign/otp/oath"
+	"countersign/radiusd/accounting"
 )
 
 // Nobody but an administrator gets past the gate: no method of Service may
@@ -83,8 +84,25 @@ func TestTheGateRefusesEveryAct(t *testing.T) {
 		"LearnPIN":     func() error { return s.LearnPIN(ctx, stranger, Lesson{User: "x", Serial: "s"}) },
 		"UnlearnToken": func() error { return s.UnlearnToken(ctx, stranger, Lesson{User: "x", Serial: "s"}) },
 
+		"ListSessions":   func() error { return s.ListSessions(ctx, stranger, accounting.Filter{User: "x"}, nil) },
+		"Session":        func() error { _, err := s.Session(ctx, stranger, "17-3"); return err },
+		"SessionRecords": func() error { return s.SessionRecords(ctx, stranger, "17-3", nil) },
+		"AccountingRecords": func() error {
+			_, err := s.AccountingRecords(ctx, stranger, accounting.Position{}, 0, nil)
+			return err
+		},
+		"CloseSession":      func() error { return s.CloseSession(ctx, stranger, "17-3") },
+		"DisconnectSession": func() error { _, err := s.DisconnectSession(ctx, stranger, "17-3"); return err },
+		"CollectorStates":   func() error { _, err := s.CollectorStates(ctx, stranger); return err },
+		"NASReports":        func() error { return s.NASReports(ctx, stranger, "", nil) },
+
 		"ImportTokens": func() error { _, err := s.ImportTokens(ctx, stranger, TokenImport{}, nil); return err },
 		"ExportTokens": func() error { _, err := s.ExportTokens(ctx, stranger, TokenExport{}); return err },
+
+		"AuditKey":    func() error { _, err := s.AuditKey(ctx, stranger); return err },
+		"SignAudit":   func() error { _, err := s.SignAudit(ctx, stranger); return err },
+		"ExportAudit": func() error { _, err := s.ExportAudit(ctx, stranger, AuditRange{}, nil); return err },
+		"Watch":       func() error { return s.Watch(ctx, stranger, Watching{}, nil, nil, nil) },
 
 		"Import":     func() error { _, err := s.Import(ctx, stranger, strings.NewReader("user\nx\n"), false); return err },
 		"Backup":     func() error { _, _, err := s.Backup(ctx, stranger); return err },
@@ -252,6 +270,8 @@ func TestUsersMayDoNothingElse(t *testing.T) {
 		"passcode":    func() error { _, err := s.ActivateByPasscode(ctx, alice, "alice", otp.Passcode{}); return err },
 		"by key":      func() error { _, err := s.InvitationByKey(ctx, alice, m.invite["alice"].Key); return err },
 		"Events":      func() error { return s.Events(ctx, alice, Filter{User: "alice"}, nil) },
+		"sessions":    func() error { return s.ListSessions(ctx, alice, accounting.Filter{User: "alice"}, nil) },
+		"disconnect":  func() error { _, err := s.DisconnectSession(ctx, alice, "17-3"); return err },
 		"SetHome":     func() error { _, err := s.SetHome(ctx, alice, HomeChange{User: "alice", Home: "local"}); return err },
 		"Cutover":     func() error { _, err := s.Cutover(ctx, alice, Move{User: "alice"}, nil, nil); return err },
 		"Rollback":    func() error { _, err := s.Rollback(ctx, alice, Move{User: "alice"}, nil, nil); return err },

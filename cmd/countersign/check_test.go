@@ -136,7 +136,7 @@ func TestCheckLeavesOldFormat(t *testing.T) {
 	if err := os.WriteFile(path, file, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, in.run("", "check"), path+": format 1: the first start turns it into format 4", "make a backup first")
+	contains(t, in.run("", "check"), path+": format 1: the first start turns it into format 5", "make a backup first")
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(file, after) {
 		t.Errorf("the file has changed, error %v", err)
 	}

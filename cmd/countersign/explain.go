@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -26,9 +25,11 @@ type explainFlags struct {
 func (a *app) explainCommand() *cobra.Command {
 	var f explainFlags
 	c := &cobra.Command{
-		Use: "explain [EVENT]", Short: "Explain why a login needs an eToken or does not", Args: cobra.MaximumNArgs(1),
-		Long: "Explain a login that was, by its event, with the rules of that time; or one that was not, by a user and a NAS.\n" +
-			"Nothing in it is secret: it may be read to the user. Events are listed by `countersign event list`.",
+		Use: "explain [EVENT]", Short: "Explain why a login was let in or refused, and what to do", Args: cobra.MaximumNArgs(1),
+		Long: "Explain a login that was, by its event, with the rules of that time; or one that was not, by a user and a NAS:\n" +
+			"which NAS and which user it was, which rule or mode decided, how far off the eToken was, how it stands with the\n" +
+			"user's tokens, and what to do next. Nothing in it is secret: it may be read to the user. Events are listed by\n" +
+			"`countersign event list`; those of sessions, which have numbers of their own, by `countersign session show`.",
 		Example: "  countersign explain 17-3\n" +
 			"  countersign explain --user alice --last\n" +
 			"  countersign explain --user 'CORP\\alice' --nas ras --mac 00-10-A4-23-19-C0 --at 2026-12-31T18:00",
@@ -100,35 +101,43 @@ func explanation(ctx context.Context, client *console.Client, f *explainFlags, a
 	return client.Explain(ctx, f.ExplainRequest)
 }
 
+// lastPage is how many events are looked at at once for the newest login.
+const lastPage = 50
+
 // lastLogin finds the event of a user's newest login.
 func lastLogin(ctx context.Context, client *console.Client, user string) (string, error) {
-	id, found := "", errors.New("found")
-	err := client.Events(ctx, tms.Filter{User: otp.UserName(user)}, func(e console.EventView) error {
-		if e.Kind != "login" {
+	f := tms.Filter{User: otp.UserName(user), Limit: lastPage}
+	for {
+		login, last, n := "", "", 0
+		err := client.Events(ctx, f, func(e console.EventView) error {
+			if last = e.ID; login == "" && e.Kind == "login" {
+				login = e.ID
+			}
+			n++
 			return nil
+		})
+		if err != nil || login != "" {
+			return login, err
 		}
-		id = e.ID
-		return found
-	})
-	switch {
-	case errors.Is(err, found):
-		return id, nil
-	case err == nil:
-		err = fmt.Errorf("user %q has not logged in yet, or events have another name of them", user)
+		if n < lastPage {
+			return "", fmt.Errorf("user %q has not logged in yet, or events have another name of them", user)
+		}
+		if f.Before, err = otp.ParseEventID(last); err != nil {
+			return "", err
+		}
 	}
-	return "", err
 }
 
 // showExplanation prints what people read.
 func (a *app) showExplanation(x *tms.Explanation) {
 	if x.Event != "" {
-		a.line("login", x.Event+" at "+stamp(x.At))
+		a.line("login", x.Event+" at "+stamp(x.At)+", "+x.Method)
 	} else {
 		a.line("login", "none, imagined at "+stamp(x.At))
 	}
 	a.line("NAS", nasLine(x))
 	a.line("user", userLine(x))
-	a.line("groups", strings.Join(x.Groups, ", "))
+	a.line("groups", groupsLine(x))
 	a.line("account", accountLine(x))
 	a.line("client", clientLine(x))
 	a.line("decision", x.Decision)
@@ -138,11 +147,61 @@ func (a *app) showExplanation(x *tms.Explanation) {
 	}
 	if x.Event != "" {
 		a.line("outcome", outcomeLine(x))
+		a.line("eToken", x.Code)
 	}
+	a.showEvidence(x)
 	a.showOtherRules(x)
-	for i, attribute := range x.Reply {
-		a.line([]string{"reply", ""}[min(i, 1)], attribute)
+	a.several("reply", x.Reply)
+	a.several("next", x.Advice)
+}
+
+// several prints lines under one label.
+func (a *app) several(label string, texts []string) {
+	for _, text := range texts {
+		a.line(label, text)
+		label = ""
 	}
+}
+
+// showEvidence prints what tokens, journal and sessions tell.
+func (a *app) showEvidence(x *tms.Explanation) {
+	var tokens, events, sessions []string
+	for i := range x.Tried {
+		tokens = append(tokens, tokenText(&x.Tried[i]))
+	}
+	for _, r := range x.Related {
+		events = append(events, fmt.Sprintf("%s at %s: %s", r.Event, stamp(r.At), r.Text))
+	}
+	for _, s := range x.Sessions {
+		sessions = append(sessions, sessionText(&s))
+	}
+	a.several("tokens", tokens)
+	a.several("see", events)
+	a.several("sessions", sessions)
+	a.line("missing", x.Missing)
+}
+
+// tokenText is how it stands with a token at present; the one that the login was about
+// is marked.
+func tokenText(t *tms.TokenEvidence) string {
+	text := fmt.Sprintf("%s, %s: %s", t.Serial, t.Type, t.Standing)
+	if t.Text != "" {
+		text += ", " + t.Text
+	}
+	if t.Named {
+		text += " (this login is about it)"
+	}
+	return text
+}
+
+func sessionText(s *tms.OpenSession) string {
+	text := fmt.Sprintf("%s at %s since %s", s.ID, s.NAS, stamp(s.Started))
+	for _, more := range []string{s.Station, s.Address} {
+		if more != "" {
+			text += ", " + more
+		}
+	}
+	return text
 }
 
 func nasLine(x *tms.Explanation) string {
@@ -193,6 +252,14 @@ func sourceText(x *tms.Explanation) string {
 	return text
 }
 
+func groupsLine(x *tms.Explanation) string {
+	text := strings.Join(x.Groups, ", ")
+	if x.GroupsLeft > 0 {
+		text += fmt.Sprintf(", and %d more", x.GroupsLeft)
+	}
+	return text
+}
+
 // accountLine is about the user here, who may have changed since the login.
 func accountLine(x *tms.Explanation) string {
 	text := "not known here"
@@ -204,6 +271,9 @@ func accountLine(x *tms.Explanation) string {
 	}
 	if x.TokensExpired > 0 {
 		text += fmt.Sprintf(", %d before or after the time it is valid", x.TokensExpired)
+	}
+	if x.Known && !x.PIN {
+		text += ", has no OTP PIN"
 	}
 	if x.Disabled {
 		text += ", the user is disabled"
@@ -229,7 +299,14 @@ func clientLine(x *tms.Explanation) string {
 	if x.ClientIP != "" {
 		ip = "IP " + x.ClientIP + origin(x.ClientIPFrom)
 	}
-	return mac + ", " + ip
+	if x.MACsLeft > 0 {
+		mac += fmt.Sprintf(" and %d more", x.MACsLeft)
+	}
+	text := mac + ", " + ip
+	if x.Station != "" {
+		text += ", Calling-Station-Id " + x.Station
+	}
+	return text
 }
 
 func origin(attribute string) string {

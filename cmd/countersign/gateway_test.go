@@ -8,12 +8,15 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"layeh.com/radius"
+
+	"countersign/radiusd/accounting"
 )
 
 // pam writes what pam_radius needs: its servers and the PAM service.
@@ -69,9 +72,9 @@ func TestPamRadius(t *testing.T) {
 	if out, err := pamtester(eventPasscode(0)); err == nil {
 		t.Errorf("the code passed twice:\n%s", out)
 	}
-	in.stop()
-	if n := strings.Count(in.run("", "event", "list", "--json"), `"kind":"accounting"`); n != 2 {
-		t.Errorf("%d accounting records, want Start and Stop", n)
+	session := in.awaitSessions(1, accounting.Closed)[0]
+	if kinds := in.statuses(&session); session.User != "alice" || !slices.Equal(kinds, []string{"Start", "Stop"}) {
+		t.Errorf("records %q of %s, want Start and Stop of alice", kinds, session.User)
 	}
 }
 
@@ -95,7 +98,7 @@ func TestPamRadiusChallenge(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s\n%s", err, out, in.log)
 	}
-	if !strings.Contains(out, "Enter the next code of your eToken.") {
+	if !strings.Contains(out, "Enter your OTP PIN and the next code of your eToken.") {
 		t.Errorf("the user was not asked:\n%s", out)
 	}
 }
@@ -130,6 +133,9 @@ func TestSSH(t *testing.T) {
 		t.Errorf("the code passed twice:\n%s", out)
 	}
 	in.await("the station in the log", func() bool { return strings.Contains(in.log.String(), "station=127.0.0.1") })
+	if session := in.awaitSessions(1, accounting.Closed)[0]; session.User != account || session.Station != "127.0.0.1" || !session.Begun {
+		t.Errorf("the session of SSH: %+v", session)
+	}
 }
 
 // unixAccount makes an account for the time of the test.

@@ -22,7 +22,7 @@ import (
 // and returns its State up to the first NUL byte.
 func (in *installation) ocserv() gateway {
 	in.Helper()
-	roads, port := in.ocservServer()
+	roads, port := in.ocservServer("")
 	return gateway{"ocserv", func(r road, user, passcode string) bool {
 		client, said := in.spawn(passcode+"\n", append(roads, "openconnect", "--protocol=anyconnect", "--no-dtls", "--non-inter", "--script=true",
 			"--cafile", filepath.Join(in.dir, "server.pem"), "--user", user, "--passwd-on-stdin", "https://"+net.JoinHostPort(r.gateway, strconv.Itoa(port)))...)
@@ -30,8 +30,9 @@ func (in *installation) ocserv() gateway {
 	}}
 }
 
-// ocservServer starts the server. It returns what to run clients with, and its port.
-func (in *installation) ocservServer() (roads []string, port int) {
+// ocservServer starts the server, with more settings. It returns what to run clients with,
+// and its port.
+func (in *installation) ocservServer(more string) (roads []string, port int) {
 	in.Helper()
 	roads, port = in.roads(), int(freePort(in.T, "tcp").Port())
 	in.certificate()
@@ -70,7 +71,7 @@ ipv4-network = 198.18.9.0
 ipv4-netmask = 255.255.255.0
 cisco-client-compat = true
 tls-priorities = "NORMAL:%SERVER_PRECEDENCE"
-`))
+`)+more)
 	_, said := in.spawn("", "ocserv", "--foreground", "--debug", "2", "--config", config)
 	in.await("ocserv", func() bool { return strings.Contains(said.String(), "initialized") })
 	return roads, port

@@ -103,10 +103,20 @@ func (s *server) verifyForProgram(ctx context.Context, a *otp.Attempt) (otp.Verd
 	return s.verifier.Verify(ctx, a)
 }
 
-// openCertificate is the certificate of [web].
+// openCertificate is the certificate of [web], the same one whoever asks.
 func (s *server) openCertificate(cfg *conf.Config) (*console.Certificate, error) {
-	return console.OpenCertificate(console.CertificateOptions{
+	if s.certificate != nil {
+		return s.certificate, nil
+	}
+	certificate, err := console.OpenCertificate(console.CertificateOptions{
 		CertFile: cfg.Web.CertificateFile, KeyFile: cfg.Web.KeyFile, DataDir: cfg.DataDir, Hosts: webHosts(cfg),
 		Clock: s.app.clock, Rand: s.app.rand, Logger: s.logger,
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.certificate = certificate
+	return certificate, s.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "countersign_web_certificate_expiry_timestamp_seconds", Help: "When the certificate of the pages for users ends, as Unix time.",
+	}, func() float64 { return float64(certificate.Ends().Unix()) }))
 }

@@ -85,6 +85,9 @@ func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logg
 	if err != nil {
 		return nil, err
 	}
+	p := &parts{users: users, clock: a.clock}
+	p.cfg.Store(cfg)
+	options.MaxFailures = func() int { return p.cfg.Load().Login.MaxFailures }
 	store, err := embedded.Open(ctx, options)
 	if err != nil {
 		if users != nil {
@@ -92,8 +95,7 @@ func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logg
 		}
 		return nil, err
 	}
-	p := &parts{store: store, users: users, clock: a.clock}
-	p.cfg.Store(cfg)
+	p.store = store
 	p.rules = &rulebook{parts: p}
 	watched := watchedStore{store, p}
 	service := tms.Options{
@@ -112,6 +114,13 @@ func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logg
 		EnrolmentPolicy: func() tms.EnrolmentPolicy { return enrolmentPolicy(p.cfg.Load()) },
 
 		Migration: store,
+
+		Sessions:   store,
+		Accounting: store,
+		Audit:      store,
+		Exporter:   auditExporter(),
+
+		NASSettings: func() []tms.NASSettings { return nasSettings(p.cfg.Load()) },
 	}
 	if users != nil {
 		service.Directory = users
@@ -224,6 +233,7 @@ func nasConfig(cfg *conf.Config, n *conf.NAS) radiusd.NASConfig {
 		Mode:                      modes[cfg.ModeOf(n)], Excluded: passes[n.Excluded],
 		ClientIPFrom: preset.ClientIPFrom, MACFrom: preset.MACFrom,
 		TrustNASIPAddress: n.TrustNASIPAddress, Challenge: n.Challenge, Order: orders[cfg.OrderOf(n)],
+		Class: n.SendsClass(),
 	}
 	if n.ClientIPFrom != nil {
 		c.ClientIPFrom = origins(n.ClientIPFrom)

@@ -49,7 +49,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.err)
 	root.AddCommand(
 		a.serveCommand(), a.quickstartCommand(), a.checkCommand(), a.userCommand(), a.tokenCommand(), a.invitationCommand(), a.mailCommand(),
-		a.excludeCommand(), a.explainCommand(), a.migrateCommand(), a.tmsCommand(), a.sasCommand(), a.eventCommand(), a.loginCommand(), a.backupCommand(), a.restoreCommand(), a.keyCommand(), a.versionCommand(),
+		a.excludeCommand(), a.explainCommand(), a.migrateCommand(), a.tmsCommand(), a.sasCommand(), a.sessionCommand(), a.nasCommand(), a.collectorCommand(), a.eventCommand(), a.watchCommand(), a.auditCommand(), a.loginCommand(), a.backupCommand(), a.restoreCommand(), a.keyCommand(), a.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
@@ -73,7 +73,7 @@ func (a *app) versionCommand() *cobra.Command {
 
 // load reads the configuration. Its faults are printed one a line.
 func (a *app) load() (*conf.Config, error) {
-	cfg, err := conf.Load(a.config, checkRules, checkOrders, checkSettings, checkEnrolment)
+	cfg, err := conf.Load(a.config, checkRules, checkOrders, checkLimits, checkSettings, checkEnrolment)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no configuration %s: name yours with --config, or try `countersign quickstart`", a.config)
 	}

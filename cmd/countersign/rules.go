@@ -156,7 +156,10 @@ func newRuleset(cfg *conf.Config, records []tms.Rule, options exclusions.Options
 	if err := set.setReplies(cfg, options); err != nil {
 		return nil, err
 	}
-	return set, set.setOrders(cfg, options)
+	if err := set.setOrders(cfg, options); err != nil {
+		return nil, err
+	}
+	return set, set.setLimits(cfg, options)
 }
 
 // outdated says what Verify would say of a rule that was added when the

@@ -28,6 +28,7 @@ import (
 	"countersign/otp"
 	"countersign/otp/seal"
 	"countersign/radiusd"
+	"countersign/tms/audit"
 	"countersign/tms/console"
 	"countersign/tms/enrol"
 	"countersign/tms/migration"
@@ -38,7 +39,7 @@ func (a *app) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the server", Args: cobra.NoArgs,
 		Long: "Run the server until SIGTERM or SIGINT. SIGHUP reads the configuration anew, with the files of secrets and\n" +
-			"dictionaries that it names, and takes over NASes, secrets, rules, replies, [login], [token], [enrol], [mail] and the log level without\n" +
+			"dictionaries that it names, and takes over NASes, secrets, rules, replies, [login], [[session_limit]], [accounting], [audit], [token], [enrol], [mail] and the log level without\n" +
 			"losing a packet. The log tells which changes need a restart.",
 		RunE: func(*cobra.Command, []string) error { return a.serve(nil) },
 	}
@@ -54,16 +55,21 @@ type server struct {
 	radius   *radiusd.Server
 	registry *prometheus.Registry
 
-	behind    *backend                        // the TMS, nil without one
-	lessons   *migration.Learner              // from what the TMS has accepted
-	programs  atomic.Pointer[safenet.Handler] // those that ask us in the place of SafeNet's service
-	asked     *prometheus.CounterVec          // by them
-	mailer    mailer
-	enrolment *enrol.Enrolment
-	regroup   chan struct{} // has an element when the groups of [enrol] are to be looked for
-	status    *console.Status
-	http      []*http.Server
-	listen    []net.Listener // one for each of http
+	behind      *backend                        // the TMS, nil without one
+	lessons     *migration.Learner              // from what the TMS has accepted
+	programs    atomic.Pointer[safenet.Handler] // those that ask us in the place of SafeNet's service
+	asked       *prometheus.CounterVec          // by them
+	syslogs     []*audit.Syslog
+	accounts    accounts // what becomes of what NASes report
+	retention   retention
+	kept        map[string]time.Time // up to when it is kept what was seen of each NAS
+	mailer      mailer
+	enrolment   *enrol.Enrolment
+	regroup     chan struct{}        // has an element when the groups of [enrol] are to be looked for
+	certificate *console.Certificate // of [web]; nil where nothing needs it
+	status      *console.Status
+	http        []*http.Server
+	listen      []net.Listener // one for each of http
 }
 
 // serve runs the server. started, when not nil, is called once it answers.
@@ -100,6 +106,7 @@ func (a *app) serve(started func(*server) error) error {
 // before anybody is answered.
 func (a *app) newServer(cfg *conf.Config, logger *slog.Logger, level *slog.LevelVar) (*server, error) {
 	s := &server{app: a, logger: logger, level: level, registry: prometheus.NewRegistry(), regroup: make(chan struct{}, 1)}
+	s.retention.began = a.clock()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p, err := a.openParts(context.Background(), cfg, logger, s.registry)
 	if err != nil {
@@ -139,9 +146,19 @@ func (s *server) build(cfg *conf.Config) error {
 	if err != nil {
 		return err
 	}
+	if err := s.newAccounts(context.Background(), cfg, root); err != nil {
+		return err
+	}
+	if err := s.newSyslogs(cfg); err != nil {
+		return err
+	}
 	if err := s.newRadius(cfg, table, root); err != nil {
 		return err
 	}
+	if err := s.recallSeen(context.Background()); err != nil {
+		return err
+	}
+	s.service.NASes = s.nasesSeen
 	s.status = &console.Status{
 		Version: version, Started: s.app.clock(), Clock: s.app.clock, Ready: s.store.Ready, Listening: addresses(s.radius.Addrs()),
 	}
@@ -177,6 +194,9 @@ func (s *server) newRadius(cfg *conf.Config, table *radiusd.NASTable, root []byt
 	}
 	if s.users != nil {
 		options.Users = userRepository{s.users}
+	}
+	if len(cfg.Radius.Acct) > 0 {
+		options.Classes, options.Sessions = s.accounts.classes, s.accounts.book
 	}
 	s.backendOptions(cfg, &options)
 	if s.radius, err = radiusd.New(options); err != nil {
@@ -244,6 +264,7 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 	radius := make(chan error, 1)
 	go func() { radius <- s.radius.Serve(ctx) }()
 	for i, h := range s.http {
+		h.BaseContext = func(net.Listener) context.Context { return ctx } // so that who watches is not waited for
 		go func() {
 			if err := h.Serve(s.listen[i]); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
@@ -254,6 +275,12 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 	background.Go(func() { s.enrolment.Run(ctx) })
 	background.Go(func() { s.watchGroups(ctx) })
 	background.Go(func() { s.runTMS(ctx) })
+	background.Go(func() { s.accounts.run(ctx) })
+	background.Go(func() { s.keepHouse(ctx) })
+	for _, l := range s.syslogs {
+		background.Go(func() { l.Run(ctx) })
+	}
+	s.begun(ctx)
 	s.logger.Info("started", "version", version, "radius", s.status.Listening, "nas", len(s.cfg.Load().NAS))
 	s.tellTMS()
 	s.notify(daemon.SdNotifyReady)
@@ -275,6 +302,7 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 	cancel()
 	err = errors.Join(err, <-radius)
 	background.Wait()
+	s.note(context.Background(), "server.stop", "version "+version)
 	return errors.Join(err, s.stop())
 }
 
@@ -320,6 +348,7 @@ func (s *server) reload() {
 		s.logger.Error("the configuration was not reloaded, the old one stays", "error", err)
 		return
 	}
+	s.note(context.Background(), "server.reload", fmt.Sprintf("%d NASes, %d exclusions", len(cfg.NAS), len(cfg.Exclusions)))
 	s.logger.Info("reloaded", "nas", len(cfg.NAS), "exclusions", len(cfg.Exclusions))
 	select {
 	case s.regroup <- struct{}{}:
@@ -389,6 +418,7 @@ func keepFixed(old, new *conf.Config) []string {
 		{"data_dir", &old.DataDir, &new.DataDir}, {"[radius]", &radius, &new.Radius}, {"[store]", &old.Store, &new.Store},
 		{"[web]", &old.Web, &new.Web}, {"[metrics]", &old.Metrics, &new.Metrics}, {"log.format", &old.Log.Format, &new.Log.Format},
 		{"[users]", &old.Users, &new.Users}, {"[[directory]]", &old.Directories, &new.Directories},
+		{"[[collector]]", &old.Collectors, &new.Collectors}, {"[[syslog]]", &old.Syslogs, &new.Syslogs},
 		{"login.reject_message", &old.Login.RejectMessage, &new.Login.RejectMessage},
 		{"login.no_token_message", &old.Login.NoTokenMessage, &new.Login.NoTokenMessage},
 		{"login.challenge_message", &old.Login.ChallengeMessage, &new.Login.ChallengeMessage},

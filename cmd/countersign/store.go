@@ -78,6 +78,7 @@ func (a *app) restoreCommand() *cobra.Command {
 				return err
 			}
 			a.say("restored from %s", args[0])
+			a.say("the audit log goes on from the backup: checkpoints that were noted since then fit the store that was kept aside, which `countersign audit verify FILE` verifies too")
 			return nil
 		},
 	}

@@ -192,7 +192,7 @@ func TestSafeNetStoryAtAVPN(t *testing.T) {
 	in, samba, sink := storyteller(t)
 	samba.Modify("dn: CN=bob,CN=Users," + samba.BaseDN + "\nchangetype: modify\ndelete: mail\n")
 	in.start()
-	roads, port := in.ocservServer()
+	roads, port := in.ocservServer("")
 	vpn := in.converse(append(roads, "openconnect", "--protocol=anyconnect", "--no-dtls", "--script=true", "--cafile", filepath.Join(in.dir, "server.pem"),
 		"--user", "bob", "https://"+net.JoinHostPort(homeRoad.gateway, strconv.Itoa(port)))...)
 	vpn.hears("assword")

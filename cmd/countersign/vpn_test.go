@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/json"
 	"encoding/pem"
 	"io"
 	"math/big"
@@ -21,10 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"layeh.com/radius"
-	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2866"
-
+	"countersign/radiusd/accounting"
 	"countersign/tms/console"
 )
 
@@ -285,44 +281,18 @@ func gatewayLogsIn(t *testing.T, start func(*installation) gateway) {
 	if got, want := strings.Join(stations, ", "), "10.77.1.2 accepted, 10.77.2.2 replayed, 10.77.2.2 accepted"; got != want {
 		t.Errorf("logins: %s, want %s", got, want)
 	}
-	in.await("accounting of both sessions", func() bool { return in.sessions(rfc2866.AcctStatusType_Value_Stop) >= 2 })
-	if n := in.sessions(rfc2866.AcctStatusType_Value_Start); n != 2 {
-		t.Errorf("%d sessions began, want 2", n)
+	for _, session := range in.awaitSessions(2, accounting.Closed) {
+		if !session.Begun || session.SessionFigures == nil || session.Station != branchRoad.client && session.Station != homeRoad.client {
+			t.Errorf("session %+v, want one with a Start and figures of one of our clients", session)
+		}
 	}
 }
 
 // events are those of a kind, the oldest first.
 func (in *installation) events(kind string) []console.EventView {
 	in.Helper()
-	var events []console.EventView
-	for line := range strings.Lines(in.run("", "event", "list", "--json", "--limit", "0")) {
-		var e console.EventView
-		if err := json.Unmarshal([]byte(line), &e); err != nil {
-			in.Fatalf("%v: %s", err, line)
-		}
-		if e.Kind == kind {
-			events = append(events, e)
-		}
-	}
+	events := decodeLines[console.EventView](in, in.run("", "event", "list", "--json", "--limit", "0"))
+	events = slices.DeleteFunc(events, func(e console.EventView) bool { return e.Kind != kind })
 	slices.Reverse(events)
 	return events
-}
-
-// sessions counts the accounting records of a type that tell the address of one
-// of our clients.
-func (in *installation) sessions(status rfc2866.AcctStatusType) int {
-	in.Helper()
-	n := 0
-	for _, e := range in.events("accounting") {
-		attributes, err := radius.ParseAttributes(e.Attributes)
-		if err != nil {
-			in.Fatal(err)
-		}
-		p := &radius.Packet{Attributes: attributes}
-		station := rfc2865.CallingStationID_GetString(p)
-		if rfc2866.AcctStatusType_Get(p) == status && (station == branchRoad.client || station == homeRoad.client) {
-			n++
-		}
-	}
-	return n
 }

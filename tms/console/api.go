@@ -55,12 +55,19 @@ func (a *API) Mount(mux *http.ServeMux) {
 	a.verb(mux, "login.explain", explainLogin)
 	a.verb(mux, "tms.state", func(c *call) (any, error) { return c.service.BehindState(c.ctx, c.caller) })
 	a.verb(mux, "event.list", listEvents)
+	a.verb(mux, "event.watch", watchEvents)
+	a.verb(mux, "audit.key", auditKey)
+	a.verb(mux, "audit.checkpoint", signAudit)
 	a.verb(mux, "key.rotate", rotateKeys)
 	a.mountEnrolment(mux)
 	a.mountMigration(mux)
+	a.mountSessions(mux)
+	a.verb(mux, "collector.list", listCollectors)
+	a.verb(mux, "nas.report", reportNASes)
 	mux.HandleFunc("POST /v1/user.import", a.importUsers)
 	mux.HandleFunc("POST /v1/token.import", a.importTokens)
 	mux.HandleFunc("POST /v1/store.backup", a.backup)
+	mux.HandleFunc("POST /v1/audit.export", a.exportAudit)
 }
 
 // verb adds the route of an act that takes an envelope.
@@ -260,7 +267,7 @@ func listTokens(c *call) (any, error) { return list(c, c.service.Tokens) }
 
 func listEvents(c *call) (any, error) {
 	return list(c, func(ctx context.Context, caller tms.Caller, f tms.Filter, each func(EventView) error) error {
-		return c.service.Events(ctx, caller, f, func(e *tms.Event) error { return each(viewEvent(e)) })
+		return c.service.Events(ctx, caller, f, func(e *tms.Event) error { return each(ViewEvent(e)) })
 	})
 }
 

@@ -75,6 +75,9 @@ func (c *Certificate) Fingerprint() string {
 	return strings.ReplaceAll(fmt.Sprintf("% X", sum), " ", ":")
 }
 
+// Ends is until when it is valid.
+func (c *Certificate) Ends() time.Time { return c.get().Leaf.NotAfter }
+
 // SelfMade reports whether browsers do not know who made the certificate.
 func (c *Certificate) SelfMade() bool { return c.CertFile == "" }
 

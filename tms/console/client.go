@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"countersign/otp"
 	"countersign/tms"
 )
 
@@ -196,7 +197,14 @@ func ask[T any](ctx context.Context, c *Client, verb string, request any, e enve
 
 // asked is a Filter on the wire.
 func asked(f tms.Filter) listRequest {
-	return listRequest{User: string(f.User), Serial: string(f.Serial), Source: f.Source, Limit: f.Limit, Differing: f.Differing}
+	r := listRequest{
+		User: string(f.User), Serial: string(f.Serial), Source: f.Source, Limit: f.Limit, Differing: f.Differing,
+		NAS: f.NAS, Verdict: verdictWord(f.Verdict), From: f.From, To: f.To,
+	}
+	if f.Before != (otp.EventID{}) {
+		r.Before = f.Before.String()
+	}
+	return r
 }
 
 // enumerate performs a listing.
@@ -216,15 +224,21 @@ func items[T any](each func(T) error) func(json.RawMessage) error {
 }
 
 func (c *Client) send(ctx context.Context, verb string, request any, e envelope, item func(json.RawMessage) error, result any) error {
-	var err error
-	if e.Request, err = json.Marshal(request); err != nil {
-		return err
-	}
-	body, err := json.Marshal(e)
+	body, err := pack(request, e)
 	if err != nil {
 		return err
 	}
-	return c.post(ctx, verb, bytes.NewReader(body), item, result)
+	return c.post(ctx, verb, body, item, result)
+}
+
+// pack makes the body of a request.
+func pack(request any, e envelope) (io.Reader, error) {
+	var err error
+	if e.Request, err = json.Marshal(request); err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(e)
+	return bytes.NewReader(body), err
 }
 
 // post sends a body and reads the lines of the answer.
@@ -255,7 +269,8 @@ func (c *Client) open(ctx context.Context, verb string, body io.Reader) (*http.R
 }
 
 // reading are the verbs that change nothing.
-var reading = []string{"user.list", "token.list", "invitation.list", "mail.list", "exclusion.list", "exclusion.report", "login.explain", "event.list", "store.backup", "token.export", "migration.status", "tms.state"}
+var reading = []string{"user.list", "token.list", "invitation.list", "mail.list", "exclusion.list", "exclusion.report", "login.explain", "event.list", "event.watch", "audit.key", "audit.checkpoint", "audit.export", "store.backup", "token.export", "migration.status", "tms.state",
+	"session.list", "session.show", "session.records", "collector.list", "nas.report"}
 
 // doubtful adds to the error of a request whose answer is missing that it may
 // have been done all the same, unless it changes nothing or was never sent.

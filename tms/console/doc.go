@@ -17,7 +17,9 @@
 // token.import has a token a line: the client reads seed files, whatever their format,
 // and the server decides about each token. The answer of token.export is a seed file
 // in pieces; the server encrypts it, so that no seed leaves it otherwise. The answer of
-// store.backup is the backup, unless it is an error.
+// store.backup is the backup, and that of audit.export the export, unless it is an error.
+// That of event.watch is a listing without an end: events as they happen, until the server
+// stops.
 //
 // Client speaks it, over any connection: the server's Unix socket, or a pipe
 // within the process when the command line has opened the store by itself. So

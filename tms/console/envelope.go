@@ -27,7 +27,11 @@ type (
 	listRequest   struct {
 		User, Serial, Source string
 		Limit                int
-		Differing            bool // of event.list: only logins that TMS and own tokens did not agree about
+		// Of event.list: only logins that TMS and own tokens did not agree about; the name of
+		// a NAS, a verdict, the event to go on after, and a time.
+		Differing            bool
+		NAS, Verdict, Before string
+		From, To             time.Time
 	}
 	reportRequest struct{ Within time.Duration }
 	// explainRequest is an Event that was, or a login that was not.
@@ -97,7 +101,7 @@ func fromWire(w *wireError) error {
 
 // filter turns what was asked for into a Filter.
 func (r listRequest) filter() (tms.Filter, error) {
-	f := tms.Filter{Limit: r.Limit, Source: r.Source, Differing: r.Differing}
+	f := tms.Filter{Limit: r.Limit, Source: r.Source, Differing: r.Differing, NAS: r.NAS, From: r.From, To: r.To}
 	if f.Limit < 0 {
 		return f, fmt.Errorf("%w: limit %d: must not be negative; 0 is all", tms.ErrInvalid, f.Limit)
 	}
@@ -112,7 +116,36 @@ func (r listRequest) filter() (tms.Filter, error) {
 			return f, fmt.Errorf("%w: %w", tms.ErrInvalid, err)
 		}
 	}
-	return f, nil
+	if r.Before != "" {
+		if f.Before, err = otp.ParseEventID(r.Before); err != nil {
+			return f, fmt.Errorf("%w: %w", tms.ErrInvalid, err)
+		}
+	}
+	f.Verdict, err = readVerdict(r.Verdict)
+	return f, err
+}
+
+// readVerdict reads a verdict to choose by; "" is any.
+func readVerdict(word string) (otp.Verdict, error) {
+	if word == "" {
+		return otp.Undecided, nil
+	}
+	v, err := otp.ParseVerdict(word)
+	if err == nil && v == otp.Undecided {
+		err = errors.New("verdict undecided: cannot be chosen")
+	}
+	if err != nil {
+		return v, fmt.Errorf("%w: %w", tms.ErrInvalid, err)
+	}
+	return v, nil
+}
+
+// verdictWord is the inverse of readVerdict.
+func verdictWord(v otp.Verdict) string {
+	if v == otp.Undecided {
+		return ""
+	}
+	return v.String()
 }
 
 func (e *envelope) pin() otp.PIN    { return otp.NewPIN(e.PIN) }

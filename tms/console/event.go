@@ -1,6 +1,7 @@
 package console
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 )
 
 // EventView is what a listing shows of an event: of a login, an act or an
-// Accounting-Request, with the fields of the others left out.
+// Accounting-Request, with the fields of the others left out. RenderEvent depends on it.
 type EventView struct {
 	ID   string    `json:"id"`
 	At   time.Time `json:"at"`
@@ -38,6 +39,9 @@ type EventView struct {
 	Groups     []string `json:"groups,omitempty"` // those that rules name
 	ClientIP   string   `json:"client_ip,omitempty"`
 	ClientMACs []string `json:"client_macs,omitempty"`
+	Limit      string   `json:"limit,omitempty"`       // of which there were too many sessions
+	GroupsLeft uint64   `json:"groups_left,omitempty"` // that rules name, and were too many to be kept
+	MACsLeft   uint64   `json:"macs_left,omitempty"`   // that the client told, and were too many to be looked at
 	TraceFault string   `json:"trace_fault,omitempty"` // why the trace cannot be read
 
 	Actor  string `json:"actor,omitempty"`
@@ -49,7 +53,8 @@ type EventView struct {
 	Attributes []byte `json:"attributes,omitempty"`
 }
 
-func viewEvent(e *tms.Event) EventView {
+// ViewEvent is what a listing shows of an event.
+func ViewEvent(e *tms.Event) EventView {
 	v := EventView{ID: e.ID.String(), At: e.At}
 	switch e.Kind {
 	case tms.LoginEvent:
@@ -90,4 +95,26 @@ func (v *EventView) addTrace(l *tms.Login) {
 	for _, mac := range t.ClientMACs {
 		v.ClientMACs = append(v.ClientMACs, mac.String())
 	}
+	v.GroupsLeft, v.MACsLeft, v.Limit = t.GroupsLeft, t.MACsLeft, limitText(&t.Sessions)
+}
+
+// limitText names the limit for which there were too many sessions, "" when there were not.
+func limitText(s *exclusions.Sessions) string {
+	if s.Most == 0 {
+		return ""
+	}
+	name := s.Limit
+	if name == "" {
+		name = "max_sessions"
+	}
+	return fmt.Sprintf("%s: %d of %d", name, s.Open, s.Most)
+}
+
+// RenderEvent is an event as an export of the audit log shows it: a JSON object in one
+// line, EventView with its time in UTC and without what is said in sentences. Exports are
+// compared with it to the byte, in other places and by later versions: it must not change.
+func RenderEvent(e *tms.Event) ([]byte, error) {
+	v := ViewEvent(e)
+	v.At, v.Difference, v.TraceFault = v.At.UTC(), "", ""
+	return json.Marshal(v)
 }

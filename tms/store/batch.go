@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"countersign/otp"
 	"countersign/tms"
@@ -38,34 +39,76 @@ func Records(batch []byte, each func(index uint32, record []byte) error) error {
 	return nil
 }
 
-// Selects reports whether a filter wants an event: one that is about the user
-// or the serial, be it a login or an act, and differs if it has to. The limit is the
-// caller's.
-func Selects(f *tms.Filter, e *tms.Event) bool {
-	user, serial := string(f.User), string(f.Serial)
-	switch {
-	case user != "" && e.User != user && (e.Kind != tms.ActEvent || e.Object != user):
-		return false
-	case serial != "" && string(e.Decision.Serial) != serial && (e.Kind != tms.ActEvent || e.Object != serial):
-		return false
-	case f.Differing && !differs(e.Decision.Verdict, e.Decision.Own):
-		return false
-	}
-	return true
+// Keys are what a record is found by. An act is about its object, a user or a serial, so
+// it has that as both. The bytes are views of the record.
+type Keys struct {
+	At                int64       // Unix nanoseconds
+	User, Serial, NAS []byte      // empty for none
+	Verdict           otp.Verdict // of a login
+	// Differs: of a login about which the TMS and our own tokens did not agree.
+	Differs bool
 }
 
-// Differs reports whether a record may be of a login about which the TMS and our own
-// tokens did not agree. It spares parsing the others, and leaves damage to ParseRecord.
-func Differs(record []byte) bool {
+// ParseKeys reads the keys of a record without allocating anything. It does not look at
+// what is behind them, and leaves damage there to ParseRecord.
+func ParseKeys(record []byte) (Keys, error) {
 	d := decoder{rest: record}
-	var changes [otp.MaxTokens]Change
-	var verdict, own otp.Verdict
-	kind, _ := d.head()
-	d.changes(changes[:0])
-	if kind == tms.LoginEvent {
-		verdict, own = d.skipLogin()
+	kind, at := d.head()
+	d.skipChanges()
+	k := Keys{At: at.UnixNano()}
+	switch kind {
+	case tms.LoginEvent:
+		var own otp.Verdict
+		k.User, k.NAS, k.Serial, k.Verdict, own = d.loginKeys()
+		k.Differs = differs(k.Verdict, own)
+	case tms.ActEvent:
+		d.view() // actor
+		d.view() // verb
+		k.User = d.view()
+		k.Serial = k.User
+	case tms.AccountingEvent:
+		k.NAS = d.view()
+	default:
+		d.bad = true
 	}
-	return d.bad || differs(verdict, own)
+	if d.bad {
+		return Keys{}, fmt.Errorf("%w: the keys in its %d bytes do not parse", errRecord, len(record))
+	}
+	return k, nil
+}
+
+// InstantOf reads of a record only when its event was, in Unix nanoseconds. It is 0 for
+// what does not parse.
+func InstantOf(record []byte) int64 {
+	d := decoder{rest: record}
+	if _, at := d.head(); !d.bad {
+		return at.UnixNano()
+	}
+	return 0
+}
+
+// Selected reports whether a filter wants the event of these keys, but for what the
+// filter says of its ID.
+func (k *Keys) Selected(f *tms.Filter) bool {
+	switch {
+	case f.User != "" && string(k.User) != string(f.User):
+		return false
+	case f.Serial != "" && string(k.Serial) != string(f.Serial):
+		return false
+	case f.NAS != "" && string(k.NAS) != f.NAS:
+		return false
+	case f.Verdict != otp.Undecided && k.Verdict != f.Verdict:
+		return false
+	case f.Differing && !k.Differs:
+		return false
+	}
+	return Within(f, k.At, k.At)
+}
+
+// Within reports whether a filter may want an event that happened between two instants,
+// in Unix nanoseconds, by From and To alone.
+func Within(f *tms.Filter, first, last int64) bool {
+	return (f.From.IsZero() || !time.Unix(0, last).Before(f.From)) && (f.To.IsZero() || time.Unix(0, first).Before(f.To))
 }
 
 // differs reports whether a login was let in and our own tokens would not have done so,

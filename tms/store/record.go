@@ -41,7 +41,7 @@ const ( // flags of a login
 const timeSize = 8
 
 // errRecord is what every error of parsing wraps.
-var errRecord = errors.New("damaged journal record")
+var errRecord = errors.New("damaged record")
 
 // AppendRecord appends the encoding of r to dst.
 func AppendRecord(dst []byte, r *Record) []byte {
@@ -150,7 +150,7 @@ func ParseChanges(dst []Change, b []byte) ([]Change, Use, error) {
 	dst = d.changes(dst)
 	use := Use{}
 	if kind == tms.LoginEvent {
-		d.skipLogin()
+		d.loginKeys()
 		if use.Rule, _ = d.deciding(); use.Rule != 0 {
 			use.At = at.Unix()
 		}
@@ -170,13 +170,17 @@ type decoder struct {
 
 func (d *decoder) head() (tms.EventKind, time.Time) {
 	kind := d.octet()
+	return tms.EventKind(kind), d.instant()
+}
+
+func (d *decoder) instant() time.Time {
 	if len(d.rest) < timeSize {
 		d.fail()
-		return 0, time.Time{}
+		return time.Time{}
 	}
 	nanoseconds := int64(binary.LittleEndian.Uint64(d.rest))
 	d.rest = d.rest[timeSize:]
-	return tms.EventKind(kind), time.Unix(0, nanoseconds)
+	return time.Unix(0, nanoseconds)
 }
 
 func (d *decoder) changes(dst []Change) []Change {
@@ -188,6 +192,15 @@ func (d *decoder) changes(dst []Change) []Change {
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+// skipChanges goes past what changes reads.
+func (d *decoder) skipChanges() {
+	for n := d.uvarint(); n > 0 && !d.bad; n-- {
+		d.uvarint()
+		d.uvarint()
+		d.state()
+	}
 }
 
 func (d *decoder) login(l *tms.Login) {
@@ -216,17 +229,16 @@ func (d *decoder) own(flags byte) (own otp.Verdict) {
 	return own
 }
 
-// skipLogin goes past what login reads before the rule, and reads only the verdicts.
-func (d *decoder) skipLogin() (verdict, own otp.Verdict) {
-	for range 3 { // user, NAS, station
-		d.view()
-	}
+// loginKeys reads what a login is found by, and goes past the rest before the rule.
+func (d *decoder) loginKeys() (user, nas, serial []byte, verdict, own otp.Verdict) {
+	user, nas = d.view(), d.view()
+	d.view()  // station
 	d.octet() // method
 	verdict = otp.Verdict(d.octet())
 	flags := d.octet()
-	d.view() // serial
+	serial = d.view()
 	d.varint()
-	return verdict, d.own(flags)
+	return user, nas, serial, verdict, d.own(flags)
 }
 
 // deciding reads what appendDeciding wrote; the trace is a view.

@@ -104,8 +104,8 @@ func TestOldRecords(t *testing.T) {
 		if err != nil || use != (Use{}) || !reflect.DeepEqual(changes, want.Changes) {
 			t.Errorf("changes %+v, use %+v, error %v", changes, use, err)
 		}
-		if Differs(b) {
-			t.Error("a login of before differs")
+		if k, err := ParseKeys(b); err != nil || k.Differs {
+			t.Errorf("keys %+v of a login of before, error %v", k, err)
 		}
 		if again := AppendRecord(nil, &want); !bytes.Equal(again, b) {
 			t.Errorf("now it is %x\n   it was %x", again, b)
@@ -137,20 +137,28 @@ func TestRecordsKeepEverything(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(changes, want.Changes) || use != useOf(&want) {
 			t.Errorf("changes %+v, use %+v, error %v, want %+v", changes, use, err, want)
 		}
-		if Differs(b) != Selects(&tms.Filter{Differing: true}, &want.Event) {
-			t.Errorf("differs: %v, of %+v", Differs(b), want)
+		if keys, err := ParseKeys(b); err != nil || printed(keys) != printed(keysOf(&want.Event)) {
+			t.Errorf("keys %+v, error %v, of %+v", keys, err, want)
 		}
 	}
 }
 
-// TestDamageMayDiffer leaves what does not parse to ParseRecord, which says so.
-func TestDamageMayDiffer(t *testing.T) {
+// TestDamagedKeys cuts off a login, whose keys go as far as its end, and others.
+func TestDamagedKeys(t *testing.T) {
 	b := AppendRecord(nil, &everything[0])
 	for n := range len(b) {
-		if !Differs(b[:n]) {
-			t.Errorf("cut off after %d of %d bytes it is passed over", n, len(b))
+		if k, err := ParseKeys(b[:n]); !errors.Is(err, errRecord) {
+			t.Errorf("cut off after %d of %d bytes: keys %+v, error %v", n, len(b), k, err)
 		}
 	}
+	if _, err := ParseKeys(append([]byte{99}, b[1:]...)); !errors.Is(err, errRecord) {
+		t.Errorf("of an unknown kind: error %v", err)
+	}
+}
+
+// printed makes keys comparable, where nil and empty are the same.
+func printed(k Keys) string {
+	return fmt.Sprintf("%d %q %q %q %v %v", k.At, k.User, k.Serial, k.NAS, k.Verdict, k.Differs)
 }
 
 // useOf is what ParseChanges has to say about a record.
@@ -302,12 +310,16 @@ func TestStoredNumbers(t *testing.T) {
 	}
 }
 
-func TestSelects(t *testing.T) {
-	login := &tms.Event{Kind: tms.LoginEvent, Login: tms.Login{User: "alice", Decision: otp.Decision{Serial: "T1"}}}
-	user := &tms.Event{Kind: tms.ActEvent, Act: tms.Act{Object: "alice"}}
-	token := &tms.Event{Kind: tms.ActEvent, Act: tms.Act{Object: "T1"}}
-	accounting := &tms.Event{Kind: tms.AccountingEvent}
+func TestSelected(t *testing.T) {
+	noon := time.Unix(1_800_000_000, 0)
+	login := &tms.Event{ID: otp.EventID{Batch: 7, Index: 1}, At: noon, Kind: tms.LoginEvent, Login: tms.Login{
+		User: "alice", NAS: "ras", Decision: otp.Decision{Serial: "T1", Verdict: otp.Accepted},
+	}}
+	user := &tms.Event{ID: otp.EventID{Batch: 7, Index: 2}, At: noon.Add(1), Kind: tms.ActEvent, Act: tms.Act{Object: "alice"}}
+	token := &tms.Event{ID: otp.EventID{Batch: 8}, At: noon.Add(2), Kind: tms.ActEvent, Act: tms.Act{Object: "T1"}}
+	accounting := &tms.Event{ID: otp.EventID{Batch: 8, Index: 1}, At: noon.Add(3), Kind: tms.AccountingEvent, Accounting: tms.Accounting{AccountingNAS: "ras"}}
 	differing := *login
+	differing.ID = otp.EventID{Batch: 9}
 	differing.Decision.Verdict, differing.Decision.Own = otp.AcceptedByTMS, otp.WrongCode
 	for _, test := range []struct {
 		filter tms.Filter
@@ -322,9 +334,17 @@ func TestSelects(t *testing.T) {
 		{tms.Filter{Differing: true}, [5]bool{4: true}},
 		{tms.Filter{User: "alice", Serial: "T1", Differing: true}, [5]bool{4: true}},
 		{tms.Filter{User: "bob", Differing: true}, [5]bool{}},
+		{tms.Filter{NAS: "ras"}, [5]bool{true, false, false, true, true}},
+		{tms.Filter{NAS: "ra"}, [5]bool{}},
+		{tms.Filter{Verdict: otp.Accepted}, [5]bool{0: true}},
+		{tms.Filter{NAS: "ras", Verdict: otp.AcceptedByTMS}, [5]bool{4: true}},
+		{tms.Filter{From: noon.Add(1)}, [5]bool{false, true, true, true, false}},
+		{tms.Filter{To: noon.Add(1)}, [5]bool{true, false, false, false, true}},
+		{tms.Filter{From: noon.Add(1), To: noon.Add(3)}, [5]bool{false, true, true, false, false}},
+		{tms.Filter{From: noon, To: noon.AddDate(8000, 0, 0)}, [5]bool{true, true, true, true, true}},
 	} {
 		for i, e := range []*tms.Event{login, user, token, accounting, &differing} {
-			if got := Selects(&test.filter, e); got != test.want[i] {
+			if got := selected(&test.filter, e); got != test.want[i] {
 				t.Errorf("%+v of event %d: %v", test.filter, i, got)
 			}
 		}
@@ -348,7 +368,7 @@ func TestDiffering(t *testing.T) {
 		{otp.Accepted, otp.Undecided, false},
 	} {
 		r := compared(test.verdict, test.own, 0, "")
-		if got := Selects(&tms.Filter{Differing: true}, &r.Event); got != test.want || Differs(AppendRecord(nil, &r)) != test.want {
+		if got := selected(&tms.Filter{Differing: true}, &r.Event); got != test.want {
 			t.Errorf("%v, our own %v: %v", test.verdict, test.own, got)
 		}
 	}
@@ -386,11 +406,13 @@ func BenchmarkAppendLogin(b *testing.B) {
 	}
 }
 
-func BenchmarkDiffers(b *testing.B) {
+func BenchmarkParseKeys(b *testing.B) {
 	record := AppendRecord(nil, &everything[0])
 	b.ReportAllocs()
 	for b.Loop() {
-		Differs(record)
+		if _, err := ParseKeys(record); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"countersign/tms"
+	"countersign/tms/audit"
 )
 
 // progressTime is how often a backup tells how far it is.
@@ -103,7 +104,8 @@ func quote(text string) string {
 }
 
 // Check reads the whole store: that SQLite finds its structure sound, that everything
-// sealed opens, and that every rule parses. The error names the first fault.
+// sealed opens, that every rule parses, and that the chain of the journal is whole. The
+// error names the first fault.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.check(ctx); err != nil {
 		return fmt.Errorf("checking token store %q: %w", s.options.Path, err)
@@ -140,5 +142,17 @@ func (s *Store) check(ctx context.Context) error {
 	if err := s.Tokens(ctx, tms.Filter{}, func(*tms.Token) error { return nil }); err != nil {
 		return err
 	}
-	return s.checkEnrolment(ctx)
+	if err := s.checkEnrolment(ctx); err != nil {
+		return err
+	}
+	return s.checkChain(ctx)
+}
+
+// checkChain verifies the journal by the key that signs it.
+func (s *Store) checkChain(ctx context.Context) error {
+	report, err := audit.Verify(ctx, s, audit.VerifyOptions{Key: s.signer.public})
+	if err == nil && !report.OK() {
+		err = fmt.Errorf("the journal: %s", report.Faults[0].Text)
+	}
+	return err
 }

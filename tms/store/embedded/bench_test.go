@@ -3,6 +3,7 @@ package embedded
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"countersign/otp"
 	"countersign/otp/oath"
 	"countersign/tms"
+	"countersign/tms/audit"
 	"countersign/tms/store"
 	"countersign/tms/store/storetest"
 )
@@ -166,4 +168,55 @@ func BenchmarkUnpack(b *testing.B) {
 		p.unpack(&a)
 	}
 	b.ReportMetric(float64(len(p.bytes())), "bytes")
+}
+
+// BenchmarkChain measures what a login pays for the hash of its batch.
+func BenchmarkChain(b *testing.B) {
+	for _, logins := range []int{1, 16, 250} {
+		b.Run(fmt.Sprint("logins=", logins), func(b *testing.B) {
+			batch := store.BeginBatch(nil)
+			for n := range logins {
+				r := oldLogin(n, store.Change{Token: int64(n), Rev: 1, State: otp.State{Counter: 1}})
+				batch = store.AppendToBatch(batch, store.AppendRecord(nil, &r))
+			}
+			b.ReportAllocs()
+			var head audit.Hash
+			for b.Loop() {
+				head = audit.Link(head, 1, batch)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(logins), "ns/login")
+			b.ReportMetric(float64(len(batch))/float64(logins), "bytes/login")
+		})
+	}
+}
+
+// BenchmarkPrune removes a journal of batches with a login each, in transactions that
+// logins may have to wait for.
+func BenchmarkPrune(b *testing.B) {
+	const batches = 20_000
+	for b.Loop() {
+		b.StopTimer()
+		k := newKit(b)
+		k.must(k.do(b.Context(), func() error {
+			return k.transaction(func(*conn) error {
+				for n := range batches {
+					if err := k.insert(oldBatch(n, store.Change{Token: 1, Rev: 1}), 1); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}))
+		k.must(k.fold(b.Context()))
+		_, err := k.Checkpoint(b.Context())
+		k.must(err)
+		b.StartTimer()
+		if n, err := k.Prune(b.Context(), noon.Add(time.Second), math.MaxInt64, tms.Act{At: noon, Verb: "test"}); n != batches || err != nil {
+			b.Fatal(n, err)
+		}
+		b.StopTimer()
+		k.must(k.Close())
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())*pruneRows/batches/float64(b.N), "us/transaction")
 }

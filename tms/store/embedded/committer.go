@@ -6,9 +6,13 @@ import (
 	"time"
 
 	"countersign/otp"
+	"countersign/tms/audit"
 )
 
-const insertBatch = "INSERT INTO journal (batch, records) VALUES (?, ?)"
+const (
+	insertBatch      = "INSERT INTO journal (batch, records, chain) VALUES (?, ?, ?)"
+	insertAccounting = "INSERT INTO accounting (batch, records) VALUES (?, ?)"
+)
 
 // job is something else that has to be done between two commits.
 type job struct {
@@ -24,10 +28,10 @@ type committer struct {
 	quit chan struct{} // closed to end it
 	gone chan struct{} // closed when it has ended
 
-	lastBatch uint64 // number
-	failures  int    // how often the store has failed
-	gatherer  gatherer
-	timer     *time.Timer
+	heads
+	failures int // how often the store has failed
+	gatherer gatherer
+	timer    *time.Timer
 }
 
 func (c *committer) init() {
@@ -93,30 +97,66 @@ func (s *Store) commit() error {
 	}
 	c := &s.committer
 	began := time.Now()
-	if err := s.insert(b.records, len(b.entries)); err != nil {
-		err = fmt.Errorf("committing %d records: %w", len(b.entries), err)
+	if err := s.insertBoth(b); err != nil {
+		err = fmt.Errorf("committing %d records: %w", b.size(), err)
 		s.recover(s.fail(err, b))
 		return err
 	}
 	now := time.Now()
-	c.gatherer.committed(len(b.entries), now)
-	s.metrics.committed(len(b.entries), now.Sub(began))
+	c.gatherer.committed(b.size(), now)
+	s.metrics.committed(b, now.Sub(began))
 	s.uses.add(b.uses)
+	s.journalGrew()
+	if len(b.done) > 0 {
+		s.history.log.grew(c.lastAccounting, len(b.done))
+		signal(s.appended)
+	}
 	s.answers <- answer{b, c.lastBatch, nil}
 	return nil
+}
+
+// insertBoth writes what a batch has of logins and of accounting, in one transaction.
+// That of one of them is its statement alone, which costs half.
+func (s *Store) insertBoth(b *batch) error {
+	logins, accounting := len(b.attempts) > 0, len(b.done) > 0
+	switch {
+	case !accounting:
+		return s.insert(b.logins, len(b.attempts))
+	case !logins:
+		return s.insertAccounting(b.accounting)
+	}
+	return s.transaction(func(*conn) error {
+		if err := s.insert(b.logins, len(b.attempts)); err != nil {
+			return err
+		}
+		return s.insertAccounting(b.accounting)
+	})
 }
 
 // insert appends a batch to the journal, in the transaction that is open or in
 // one of its own.
 func (s *Store) insert(records []byte, count int) error {
 	c := &s.committer
-	if err := s.db.writer.exec(insertBatch, int64(c.lastBatch+1), records); err != nil {
+	chain := audit.Link(c.chain, c.lastBatch+1, records)
+	if err := s.db.writer.exec(insertBatch, int64(c.lastBatch+1), records, chain[:]); err != nil {
 		return err
 	}
-	c.lastBatch++
+	c.lastBatch, c.chain = c.lastBatch+1, chain
 	if s.unfolded.Add(int64(count)) > foldRecords {
 		signal(s.foldDue)
 	}
+	c.untold += count
+	s.wal.grew(recordPages(len(records)))
+	return nil
+}
+
+// insertAccounting is insert for the accounting log.
+func (s *Store) insertAccounting(records []byte) error {
+	c := &s.committer
+	if err := s.db.writer.exec(insertAccounting, int64(c.lastAccounting+1), records); err != nil {
+		return err
+	}
+	c.lastAccounting++
 	s.wal.grew(recordPages(len(records)))
 	return nil
 }
@@ -150,6 +190,7 @@ func (s *Store) perform(j *job) {
 		return
 	}
 	err := j.run()
+	s.journalGrew()
 	if !broken(err) {
 		j.done <- err
 		return
@@ -159,28 +200,22 @@ func (s *Store) perform(j *job) {
 	s.recover(failure)
 }
 
-// transaction is for jobs: what run writes becomes durable together, or not at
-// all if it returns an error.
+// transaction is for the committer: what run writes becomes durable together, or not
+// at all if it returns an error. Then the heads are back where they were, so that
+// neither journal nor accounting log has a gap.
 func (s *Store) transaction(run func(w *conn) error) error {
-	w := s.db.writer
-	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
-		return err
+	before, w := s.committer.heads, s.db.writer
+	err := w.transaction(func() error { return run(w) })
+	if err != nil {
+		s.committer.heads = before
 	}
-	if err := run(w); err != nil {
-		if rollback := w.exec("ROLLBACK"); rollback != nil && !broken(err) {
-			// The transaction may still be open: nothing written from now on
-			// would be durable, so this error decides.
-			return fmt.Errorf("rolling back after %q: %w", err, rollback)
-		}
-		return err
-	}
-	return w.exec("COMMIT")
+	return err
 }
 
 // answer is a batch whose fate is known.
 type answer struct {
 	*batch
-	number uint64
+	number uint64 // of its logins in the journal
 	err    error
 }
 
@@ -192,18 +227,16 @@ func (s *Store) answerLoop() {
 }
 
 func (s *Store) give(a answer) {
-	for i := range a.entries {
-		e := &a.entries[i]
-		if e.attempt == nil {
-			e.done(a.err)
-			continue
-		}
+	for i, attempt := range a.attempts {
 		if a.err == nil {
-			e.attempt.Event = otp.EventID{Batch: a.number, Index: uint32(i)}
+			attempt.Event = otp.EventID{Batch: a.number, Index: uint32(i)}
 		}
-		e.attempt.Waiter.Decided(e.attempt, a.err)
+		attempt.Waiter.Decided(attempt, a.err)
 	}
-	n := len(a.entries)
+	for _, done := range a.done {
+		done(a.err)
+	}
+	n := a.size()
 	s.queue.recycle(a.batch)
 	s.queue.depth.Add(-int64(n))
 }

@@ -28,12 +28,15 @@ type stmt struct {
 }
 
 // openConn opens a connection to a file and sets pragmas on it.
-func openConn(path string, pragmas ...string) (*conn, error) {
+func openConn(path string, pragmas ...string) (*conn, error) { return openURI(path, "", pragmas...) }
+
+// openURI is openConn with parameters of SQLite (https://sqlite.org/uri.html).
+func openURI(path, parameters string, pragmas ...string) (*conn, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	file := url.URL{Scheme: "file", OmitHost: true, Path: absolute}
+	file := url.URL{Scheme: "file", OmitHost: true, Path: absolute, RawQuery: parameters}
 	raw, err := new(sqlite.Driver).Open(file.String())
 	if err != nil {
 		return nil, err
@@ -108,6 +111,27 @@ func (c *conn) query(sql string, each func(row) error, args ...driver.Value) (er
 	}
 }
 
+// transaction has all that run writes be written together, or nothing of it if it returns
+// an error.
+func (c *conn) transaction(run func() error) error {
+	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := run()
+	if err == nil {
+		err = c.exec("COMMIT")
+	}
+	if err == nil {
+		return nil
+	}
+	if rollback := c.exec("ROLLBACK"); rollback != nil && !broken(err) {
+		// The transaction may still be open: nothing written from now on would be
+		// durable, so this error decides.
+		return fmt.Errorf("rolling back after %q: %w", err, rollback)
+	}
+	return err
+}
+
 // number is the integer in the first column of the first row, 0 if there is none.
 func (c *conn) number(sql string, args ...driver.Value) (n int64, err error) {
 	err = c.query(sql, func(r row) error {
@@ -149,9 +173,12 @@ func (r row) blob(i int) []byte   { b, _ := r[i].([]byte); return b }
 // Result codes of SQLite (https://sqlite.org/rescode.html); the low byte is the
 // primary one.
 const (
-	resultBusy       = 5
-	resultFull       = 13
-	resultConstraint = 19
+	resultBusy         = 5
+	resultCorrupt      = 11
+	resultFull         = 13
+	resultConstraint   = 19
+	resultFormat       = 24
+	resultNotADatabase = 26
 )
 
 // resultCode is the primary result code of an error of SQLite, 0 of others.

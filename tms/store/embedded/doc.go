@@ -6,7 +6,9 @@
 // A login writes no row of its own. Logins that come while a commit is in flight
 // gather, and their records (package store) become one row of table journal, in
 // one transaction. So a commit's fsync and its 60 to 80 microseconds of CPU are
-// shared by hundreds of logins when there are hundreds.
+// shared by hundreds of logins when there are hundreds. Accounting-Requests gather
+// beside them, and become one row of table accounting in the same transaction; so
+// neither waits for the other, and each has numbers without gaps.
 //
 //	Submit       finds the account in its shard of the cache and, under the lock of
 //	             the shard, decides the attempt, takes the changed states over and
@@ -34,7 +36,7 @@
 // transactions of a millisecond between the commits, and moves the mark up to
 // which the journal need not be replayed (meta.folded); see fold. At the start,
 // what is after the mark is replayed into the overlay: 600 ms for a million
-// logins. Journal rows are never deleted: they are the log of events.
+// logins. Journal rows stay: they are the log of events, and the audit log.
 //
 // Every writer carries revisions, so it does not matter in which order journal,
 // folds and changes reach a row: the highest revision wins, also when a crash has
@@ -42,6 +44,31 @@
 //
 // A file of an older version is brought up to this one when it is opened, in one
 // transaction and only after its keys have opened (see migrate).
+//
+// # The chain
+//
+// A journal row carries the hash of its batch and, by the hash of the one before, of all
+// before it (audit.Link): one SHA-256 a commit, where the logins of a batch share all but
+// the hashing of their own 70 bytes. The committer knows the last number and hash (heads),
+// and takes them back when a transaction is rolled back; at the start, and after a
+// failure, they are those of the last row. Once a minute, if something was recorded, and
+// when the store closes, a checkpoint is signed by a key that is sealed in the file. Its
+// public key is in the file in clear, so who has only the file can verify it (OpenAudit);
+// who wants to be sure keeps a copy of the key elsewhere. The newest checkpoint is also sealed
+// in the file (see keepWitness), so that a start finds when the journal was made anew or cut
+// off together with its checkpoints: then the act audit.gap is recorded first. A start signs
+// what a killed server has left.
+//
+// Prune removes what is old: whole batches up to a checkpoint, and none after a record that
+// is too new, because the clock may have been behind for a while. That they are gone is
+// noted first, signed and with the act, in one transaction; the rows go after that, in
+// transactions of a millisecond. Broken off between, the chain begins there all the same,
+// and the next Prune removes the rest. Nothing is removed that no fold has reached. Who
+// removes the beginning without the key cannot sign that (audit.NewBegin). PruneAccounting does the same to
+// the accounting log, where sessions have been made of it.
+//
+// A journal of before there was a chain is covered by the hash of its last batch, which
+// the migration reckons.
 //
 // # Rules
 //
@@ -107,6 +134,48 @@
 // link, is queued again. Invitations to event tokens it ends: one code activates a
 // token, and which codes were used is not known.
 //
+// # The history
+//
+// Sessions, and the index by which the journal is searched, are in a second file beside
+// the store (type history). It can be made again from the journal and the accounting
+// log, so it is written with synchronous=NORMAL on a connection of its own that no login
+// waits for, is in no backup, and when it is damaged, or of another store, it is removed
+// and made again. While it cannot be written (the disk is full), the log keeps what
+// sessions will be made of, and searches read the journal itself.
+//
+//	sessions  Take shows entries of the accounting log and writes what is made of them,
+//	          and how far it has got, in one transaction. Repeats are found by a
+//	          fingerprint in their session; how many others there are is counted as
+//	          they are taken, so that nobody has to count a long log (Waiting).
+//	index     The journal is cut into segments of whole batches. For each field and
+//	          bucket of hashes a segment has one row: which of its records have a value
+//	          with that hash (postings). A search goes through the segments from the newest
+//	          to the oldest, intersects the lists of what it is for, and reads only the
+//	          batches in which something may be wanted; then it judges the records
+//	          themselves. So a value that never occurs costs one small row a segment, and
+//	          a rare combination of frequent values their lists. Segments that are not of
+//	          the time in question are passed over. Four segments lie side by side, by
+//	          field and bucket (postingID): were it all of them, each would be written to
+//	          pages all over the table, and were it one, a search that finds nothing in
+//	          memory would read a page of the disk for each.
+//	the rest  What is not a segment yet, 32768 records at most, or 8192 batches, is read
+//	          whole: a few milliseconds. A batch in which the bytes of a name do not occur is
+//	          not even parsed.
+//
+// The index is made in the background and is never needed for a right answer: without it
+// a search takes longer. It costs about 0.4 microseconds of a CPU a record, of which half
+// is reading the journal, and two megabytes, kept from one segment to the next. When
+// logins wait, it reads only half of the time. That is still a million records a second,
+// so it does not fall behind.
+//
+// # A disk that is nearly full
+//
+// Logins need little room, and are what must go on. So of the last of the disk nothing else
+// gets anything: below a reserve the history waits (sessions are late, searches take
+// longer), and below half of it accounting records are not taken, which NASes keep and
+// repeat. All of it goes on by itself (lookAtDisk). Take, which was told once that the
+// history does not work, waits the next time until it does.
+//
 // # The write-ahead log
 //
 // It is written with zeros up to walSize in advance, because an fsync of a file
@@ -125,9 +194,13 @@
 //
 // # Locks
 //
-// In this order, and never two of a kind at once: files, the lock of a shard, the
+// In this order, and never two of a kind at once: pruning, files, the lock of a shard, the
 // lock of the overlay, of the uses, of the invited or of the queue. Only the
 // committer holds several shards, in their order, when an import changes states. It
 // waits for nobody who holds one of these locks. The data keys change under sealing, which is taken before
 // a job is given to the committer and never by it.
+//
+// The history has locks of its own, which come after pruning and before files: tending,
+// taking, its files, writing. So what Take and Change call may read the journal, but asks
+// the history by its Tx only.
 package embedded

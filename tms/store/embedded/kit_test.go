@@ -40,9 +40,11 @@ func testOptions(tb testing.TB) Options {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	o.Logger = newLogger(io.Discard)
 	return o
 }
+
+func newLogger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 func newKit(tb testing.TB) *kit { return openKit(tb, testOptions(tb)) }
 

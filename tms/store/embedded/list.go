@@ -1,10 +1,11 @@
 package embedded
 
 import (
-	"bytes"
 	"context"
+	"database/sql/driver"
+	"errors"
 	"fmt"
-	"slices"
+	"math"
 
 	"countersign/otp"
 	"countersign/tms"
@@ -45,49 +46,35 @@ func list[T any](ctx context.Context, limit int, page func() ([]T, error), each 
 	}
 }
 
-// journalPage is how many batches are read at once. One may be a megabyte.
-const journalPage = 16
+// A page of the journal, or of the accounting log, is what is read at once of it. A batch
+// may be a megabyte by itself.
+const (
+	pageBatches = 512
+	pageBytes   = 1 << 20
+)
 
-// Events implements tms.Store.
-func (s *Store) Events(ctx context.Context, f tms.Filter, each func(*tms.Event) error) error {
-	before := int64(-1) // all
-	return list(ctx, f.Limit, func() ([]tms.Event, error) {
-		for {
-			batches, err := s.readJournal(before)
-			if err != nil || len(batches) == 0 {
-				return nil, err
+// readBatches calls each with the number and the records of the batches that a statement
+// selects, until a page of them is read or each returns errPageFull. more says that
+// there may be others.
+func (s *Store) readBatches(sql string, each func(number uint64, records []byte) error, args ...driver.Value) (more bool, err error) {
+	batches, size := 0, 0
+	err = s.read(func(c *conn) error {
+		return c.query(sql, func(r row) error {
+			records := r.blob(1)
+			if err := each(uint64(r.integer(0)), records); err != nil {
+				return err
 			}
-			before = batches[len(batches)-1].number
-			events, err := selectEvents(&f, batches)
-			if err != nil || len(events) > 0 {
-				return events, err
+			batches++
+			if size += len(records); batches == pageBatches || size >= pageBytes {
+				return errPageFull
 			}
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-		}
-	}, each)
-}
-
-// journalRow is a row of table journal.
-type journalRow struct {
-	number  int64
-	records []byte
-}
-
-// readJournal reads the batches before one, the newest first.
-func (s *Store) readJournal(before int64) ([]journalRow, error) {
-	var batches []journalRow
-	err := s.read(func(c *conn) error {
-		return c.query("SELECT batch, records FROM journal WHERE ? < 0 OR batch < ? ORDER BY batch DESC LIMIT ?", func(r row) error {
-			batches = append(batches, journalRow{r.integer(0), r.blob(1)})
 			return nil
-		}, before, before, int64(journalPage))
+		}, args...)
 	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the journal: %w", err)
+	if errors.Is(err, errPageFull) {
+		return true, nil
 	}
-	return batches, nil
+	return false, err
 }
 
 // Event implements tms.Store.
@@ -122,31 +109,69 @@ func (s *Store) readEvent(id otp.EventID) (event tms.Event, found bool, err erro
 	return event, found, err
 }
 
-// selectEvents returns the events of some batches that a filter wants, the newest
-// first.
-func selectEvents(f *tms.Filter, batches []journalRow) ([]tms.Event, error) {
-	var events []tms.Event
-	user, serial := []byte(f.User), []byte(f.Serial)
-	for _, b := range batches {
-		first := len(events)
-		err := store.Records(b.records, func(index uint32, record []byte) error {
-			if !bytes.Contains(record, user) || !bytes.Contains(record, serial) || f.Differing && !store.Differs(record) {
-				return nil // spares parsing nearly all of them
-			}
-			r, err := store.ParseRecord(record)
-			if err != nil {
-				return err
-			}
-			r.Event.ID = otp.EventID{Batch: uint64(b.number), Index: index}
-			if store.Selects(f, &r.Event) {
-				events = append(events, r.Event)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("reading batch %d of the journal: %w", b.number, err)
-		}
-		slices.Reverse(events[first:])
+// EventsAfter implements tms.Store.
+func (s *Store) EventsAfter(ctx context.Context, after otp.EventID, most int, each func(*tms.Event) error) error {
+	if most <= 0 {
+		return nil
 	}
-	return events, nil
+	more := true
+	return list(ctx, most, func() (events []tms.Event, err error) {
+		for more && len(events) == 0 && err == nil {
+			more, err = s.readBatches("SELECT batch, records FROM journal WHERE batch >= ? ORDER BY batch", func(number uint64, records []byte) error {
+				err := store.Records(records, func(index uint32, record []byte) error {
+					id := otp.EventID{Batch: number, Index: index}
+					if !later(id, after) || len(events) == listPage {
+						return nil
+					}
+					e, err := parseEvent(id, record)
+					events, after = append(events, e), id
+					return err
+				})
+				if err == nil && len(events) == listPage {
+					return errPageFull
+				}
+				return err
+			}, int64(after.Batch))
+		}
+		if err != nil {
+			err = fmt.Errorf("reading the journal after event %d-%d: %w", after.Batch, after.Index, err)
+		}
+		return events, err
+	}, each)
+}
+
+func later(a, b otp.EventID) bool {
+	return a.Batch > b.Batch || a.Batch == b.Batch && a.Index > b.Index
+}
+
+func parseEvent(id otp.EventID, record []byte) (tms.Event, error) {
+	r, err := store.ParseRecord(record)
+	r.Event.ID = id
+	return r.Event, err
+}
+
+// LastEvent implements tms.Store.
+func (s *Store) LastEvent(ctx context.Context) (last otp.EventID, err error) {
+	found := false // batches may be without records
+	before := uint64(math.MaxInt64)
+	for more := true; more && !found && err == nil; {
+		if err := ctx.Err(); err != nil {
+			return last, err
+		}
+		more, err = s.readBatches("SELECT batch, records FROM journal WHERE batch < ? ORDER BY batch DESC", func(number uint64, records []byte) error {
+			before = number
+			err := store.Records(records, func(index uint32, _ []byte) error {
+				last, found = otp.EventID{Batch: number, Index: index}, true
+				return nil
+			})
+			if found && err == nil {
+				return errPageFull
+			}
+			return err
+		}, int64(before))
+	}
+	if err != nil {
+		err = fmt.Errorf("reading the end of the journal: %w", err)
+	}
+	return last, err
 }

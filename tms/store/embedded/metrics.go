@@ -13,16 +13,22 @@ const (
 	droppedFull    = "queue_full"
 	droppedLoading = "loaders_busy"
 	droppedFailed  = "store_failed"
+	droppedDisk    = "disk_low"
 )
 
 type metrics struct {
-	commits  prometheus.Counter
-	duration prometheus.Histogram
-	logins   prometheus.Histogram
-	misses   prometheus.Counter
-	drops    *prometheus.CounterVec
-	damaged  prometheus.Counter
-	all      []prometheus.Collector
+	commits    prometheus.Counter
+	duration   prometheus.Histogram
+	logins     prometheus.Histogram
+	accounting prometheus.Histogram
+	misses     prometheus.Counter
+	drops      *prometheus.CounterVec
+	damaged    prometheus.Counter
+
+	historyFailures prometheus.Counter
+	gaps            prometheus.Counter
+
+	all []prometheus.Collector
 }
 
 func (m *metrics) init(s *Store) {
@@ -34,7 +40,11 @@ func (m *metrics) init(s *Store) {
 		Buckets: prometheus.ExponentialBuckets(50e-6, 2, 16),
 	})
 	m.logins = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "countersign_store_commit_logins", Help: "Records of logins and accounting that shared a commit.",
+		Name: "countersign_store_commit_logins", Help: "Logins that shared a commit, of the commits with any.",
+		Buckets: prometheus.ExponentialBuckets(1, 2, 15),
+	})
+	m.accounting = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "countersign_store_commit_accounting_records", Help: "Accounting records that shared a commit, of the commits with any.",
 		Buckets: prometheus.ExponentialBuckets(1, 2, 15),
 	})
 	m.misses = prometheus.NewCounter(prometheus.CounterOpts{
@@ -46,11 +56,17 @@ func (m *metrics) init(s *Store) {
 	m.damaged = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "countersign_store_damaged_mails_total", Help: "Mails that wait and cannot be opened, so that nobody sends them.",
 	})
-	for _, reason := range []string{droppedFull, droppedLoading, droppedFailed} {
+	m.gaps = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "countersign_audit_gaps_total", Help: "How often a start or a recovery has found that the journal is not what was signed, or ends before it should.",
+	})
+	m.historyFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "countersign_history_failures_total", Help: "Failures of the file with the sessions and the index of the journal.",
+	})
+	for _, reason := range []string{droppedFull, droppedLoading, droppedFailed, droppedDisk} {
 		m.drops.WithLabelValues(reason)
 	}
 	m.all = []prometheus.Collector{
-		m.commits, m.duration, m.logins, m.misses, m.drops, m.damaged,
+		m.commits, m.duration, m.logins, m.accounting, m.misses, m.drops, m.damaged, m.historyFailures, m.gaps,
 		gauge("countersign_store_queue_depth", "Logins and accounting records under way.", s.queue.depth.Load),
 		gauge("countersign_store_cached_users", "Accounts in memory.", s.cache.users.Load),
 		gauge("countersign_store_unfolded_records", "Records of the journal that a start would replay.", s.unfolded.Load),
@@ -60,7 +76,17 @@ func (m *metrics) init(s *Store) {
 			}
 			return 1
 		}),
+		gauge("countersign_store_journal_batches", "Batches of the journal that are kept, as of a minute ago.", s.figures.journal.Load),
+		gauge("countersign_store_accounting_batches", "Batches of the accounting log that are kept, as of a minute ago.", s.figures.accounting.Load),
+		gauge("countersign_tokens_near_lock", "Tokens with at least half as many wrong codes as lock a token, as of a minute ago.", s.figures.nearLock.Load),
+		gauge("countersign_tokens_locked", "Tokens that are locked, as of a minute ago.", s.figures.locked.Load),
+		gauge("countersign_audit_checkpoint_timestamp_seconds", "When the journal was last signed, 0 for never.", s.figures.checkpoint.Load),
+		gauge("countersign_history_behind_records", "Records of the journal that a search reads one by one; up to 32768 is normal.", s.history.journal.count),
+		gauge("countersign_accounting_log_waiting_records", "Records of the accounting log that are in no session yet.", s.history.log.count),
+		gauge("countersign_history_file_size_bytes", "Size of the file with the sessions and the index of the journal.", func() int64 { return fileSize(s.history.path) }),
 		gauge("countersign_store_file_size_bytes", "Size of the database file.", func() int64 { return fileSize(s.options.Path) }),
+		gauge("countersign_store_free_bytes", "Room on the disk of the database file that is left to us.", func() int64 { return int64(s.disk.free.Load()) }),
+		gauge("countersign_store_reserve_bytes", "Below so much room sessions wait, and below half of it accounting records are not taken.", func() int64 { return int64(s.disk.reserve.Load()) }),
 		gauge("countersign_store_log_size_bytes", "Size of the write-ahead log.", func() int64 { return fileSize(s.options.Path + "-wal") }),
 	}
 }
@@ -97,10 +123,15 @@ func (m *metrics) unregister(r prometheus.Registerer) {
 	}
 }
 
-func (m *metrics) committed(entries int, took time.Duration) {
+func (m *metrics) committed(b *batch, took time.Duration) {
 	m.commits.Inc()
 	m.duration.Observe(took.Seconds())
-	m.logins.Observe(float64(entries))
+	if n := len(b.attempts); n > 0 {
+		m.logins.Observe(float64(n))
+	}
+	if n := len(b.done); n > 0 {
+		m.accounting.Observe(float64(n))
+	}
 }
 
 func (m *metrics) dropped(reason string) { m.drops.WithLabelValues(reason).Inc() }

@@ -3,6 +3,8 @@ package embedded
 import (
 	"errors"
 	"fmt"
+
+	"countersign/tms/audit"
 )
 
 // Format is the version of the files that this package makes. Open turns a file
@@ -14,7 +16,11 @@ var migrations = [schemaVersion]string{
 	1: ruleSchema,
 	2: enrolmentSchema,
 	3: migrationSchema,
+	4: auditSchema,
 }
+
+// chainedVersion is the first that has a chain.
+const chainedVersion = 5
 
 // migrate brings an older file up to schemaVersion, in one transaction. It comes
 // after everything that may keep the file from being opened, so that a file which
@@ -24,17 +30,44 @@ func (s *Store) migrate() error {
 	if err != nil || version == schemaVersion {
 		return err
 	}
-	script := "BEGIN IMMEDIATE; "
-	for _, step := range migrations[version:] {
-		script += step
-	}
-	script += fmt.Sprintf("PRAGMA user_version = %d; COMMIT", schemaVersion)
-	if err := s.db.writer.script(script); err != nil {
+	err = s.transaction(func(w *conn) error { return bringUp(w, version) })
+	if err != nil {
 		return fmt.Errorf("turning format %d into format %d: %w", version, schemaVersion, err)
 	}
 	s.options.Logger.Warn("the token store was turned into the format of this Countersign; older ones cannot open it any more",
 		"path", s.options.Path, "from", version, "to", schemaVersion)
 	return nil
+}
+
+// bringUp brings the tables of a version up to schemaVersion.
+func bringUp(w *conn, version int64) error {
+	for _, step := range migrations[version:] {
+		if err := w.script(step); err != nil {
+			return err
+		}
+	}
+	if version < chainedVersion {
+		if err := chainOld(w); err != nil {
+			return err
+		}
+	}
+	return w.script(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion))
+}
+
+// chainOld begins the chain of a journal that had none: the last batch gets the hash
+// that covers all of them, so that the next is chained to it.
+func chainOld(w *conn) error {
+	var head audit.Hash
+	last := int64(0)
+	err := w.query("SELECT batch, records FROM journal ORDER BY batch", func(r row) error {
+		last = r.integer(0)
+		head = audit.Link(head, uint64(last), r.blob(1))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("chaining the journal after batch %d: %w", last, err)
+	}
+	return w.exec("UPDATE journal SET chain = ? WHERE batch = ?", head[:], last)
 }
 
 // OldFormat returns the format of a store's file when it is one that Open would

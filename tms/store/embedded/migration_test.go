@@ -77,9 +77,13 @@ func fillOldVersion(c *conn, o Options) error {
 
 // oldBatch is a batch with a login.
 func oldBatch(user int, change store.Change) []byte {
-	login := tms.Login{User: userName(user), NAS: "ras", Decision: otp.Decision{Verdict: otp.Accepted, Serial: serial(user)}}
-	r := store.Record{Event: tms.Event{At: noon, Kind: tms.LoginEvent, Login: login}, Changes: []store.Change{change}}
+	r := oldLogin(user, change)
 	return store.AppendToBatch(store.BeginBatch(nil), store.AppendRecord(nil, &r))
+}
+
+func oldLogin(user int, change store.Change) store.Record {
+	login := tms.Login{User: userName(user), NAS: "ras", Decision: otp.Decision{Verdict: otp.Accepted, Serial: serial(user)}}
+	return store.Record{Event: tms.Event{At: noon, Kind: tms.LoginEvent, Login: login}, Changes: []store.Change{change}}
 }
 
 // isMigrated expects that a store which was of an old version has kept everything and
@@ -274,7 +278,7 @@ func TestOldFormat(t *testing.T) {
 	o.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	k := openKit(t, o)
 	k.isMigrated()
-	if !strings.Contains(said.String(), "from=1 to=4") {
+	if !strings.Contains(said.String(), fmt.Sprintf("from=1 to=%d", schemaVersion)) {
 		t.Errorf("logged: %q", &said)
 	}
 	if format, err := OldFormat(o); err != nil || format != 0 {

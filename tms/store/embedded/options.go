@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"countersign/otp"
 	"countersign/otp/seal"
 )
 
@@ -20,7 +21,8 @@ type Options struct {
 	// KEKs open the keyring in the file; a new file's is sealed under the first.
 	KEKs []seal.KEK
 	Rand io.Reader // safe for concurrent use
-	// Clock is asked by Restore only: everything else has its instant with it.
+	// Clock is asked by Restore, and for checkpoints and metrics: everything
+	// else has its instant with it. It is time.Now if nil.
 	Clock  func() time.Time
 	Logger *slog.Logger
 	// Registerer takes the metrics; it may be nil.
@@ -28,6 +30,25 @@ type Options struct {
 	// CacheUsers is how many accounts are kept in memory, about 200 bytes each.
 	// 0 means a million.
 	CacheUsers int
+	// MaxFailures is otp.Policy.MaxFailures as it is now, for metrics. It is that of
+	// otp.DefaultPolicy if nil.
+	MaxFailures func() int
+
+	history historyOptions
+	disk    diskOptions
+}
+
+func (o *Options) fill() {
+	if o.CacheUsers <= 0 {
+		o.CacheUsers = defaultCacheUsers
+	}
+	o.disk.fill()
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.MaxFailures == nil {
+		o.MaxFailures = func() int { return otp.DefaultPolicy().MaxFailures }
+	}
 }
 
 const defaultCacheUsers = 1_000_000

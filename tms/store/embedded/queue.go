@@ -19,18 +19,22 @@ const (
 	spareBatchBytes = 1 << 20
 )
 
-// batch is what becomes durable in one commit.
+// batch is what becomes durable in one commit: a batch of the journal and one of the
+// accounting log, as package store encodes them, and who is told about each record.
 type batch struct {
-	records []byte // as package store encodes a batch
-	entries []entry
-	uses    []store.Use
+	logins     []byte
+	attempts   []*otp.Attempt
+	uses       []store.Use
+	accounting []byte
+	done       []func(error)
 }
 
-// entry is who is told about a record: an attempt or a function.
-type entry struct {
-	attempt *otp.Attempt
-	done    func(error)
+func newBatch() *batch {
+	return &batch{logins: store.BeginBatch(nil), accounting: store.BeginBatch(nil)}
 }
+
+// size is how many records there are.
+func (b *batch) size() int { return len(b.attempts) + len(b.done) }
 
 // queue gathers the next batch while a commit is in flight.
 type queue struct {
@@ -39,7 +43,7 @@ type queue struct {
 	mu      sync.Mutex
 	filling *batch
 	refuse  bool // nothing is taken
-	wakeAt  int  // how many entries wake the committer
+	wakeAt  int  // how many records wake the committer
 
 	wake  chan struct{}
 	spare chan *batch // used before, and empty
@@ -61,25 +65,44 @@ func (q *queue) enter() bool {
 	return true
 }
 
-// append adds a record to the next batch, if it takes any.
-func (q *queue) append(record []byte, e entry) bool {
+// login adds the record of an attempt to the next batch, if it takes any.
+func (q *queue) login(record []byte, a *otp.Attempt) bool {
 	q.mu.Lock()
 	b := q.filling
-	if q.refuse || e.attempt == nil && len(b.records) > maxBatchBytes {
+	if q.refuse {
 		q.mu.Unlock()
 		return false
 	}
-	b.records = store.AppendToBatch(b.records, record)
-	b.entries = append(b.entries, e)
-	if e.attempt != nil && e.attempt.Rule != 0 {
-		b.uses = append(b.uses, store.Use{Rule: e.attempt.Rule, At: e.attempt.At.Unix()})
+	b.logins = store.AppendToBatch(b.logins, record)
+	b.attempts = append(b.attempts, a)
+	if a.Rule != 0 {
+		b.uses = append(b.uses, store.Use{Rule: a.Rule, At: a.At.Unix()})
 	}
-	wake := len(b.entries) == q.wakeAt
+	q.added(b)
+	return true
+}
+
+// account is login for a record of the accounting log.
+func (q *queue) account(record []byte, done func(error)) bool {
+	q.mu.Lock()
+	b := q.filling
+	if q.refuse || len(b.accounting) > maxBatchBytes {
+		q.mu.Unlock()
+		return false
+	}
+	b.accounting = store.AppendToBatch(b.accounting, record)
+	b.done = append(b.done, done)
+	q.added(b)
+	return true
+}
+
+// added lets go of the lock, and wakes the committer if it waits for this record.
+func (q *queue) added(b *batch) {
+	wake := b.size() == q.wakeAt
 	q.mu.Unlock()
 	if wake {
 		signal(q.wake)
 	}
-	return true
 }
 
 // signal wakes the goroutine that waits for c, or will.
@@ -90,12 +113,12 @@ func signal(c chan struct{}) {
 	}
 }
 
-// reached reports whether n entries wait already. If not, the one that makes it n
+// reached reports whether n records wait already. If not, the one that makes it n
 // signals.
 func (q *queue) reached(n int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.filling.entries) >= n {
+	if q.filling.size() >= n {
 		return true
 	}
 	q.wakeAt = n
@@ -107,7 +130,7 @@ func (q *queue) take() *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	full := q.filling
-	if len(full.entries) == 0 {
+	if full.size() == 0 {
 		return nil
 	}
 	q.filling = q.fresh()
@@ -133,17 +156,19 @@ func (q *queue) fresh() *batch {
 	case b := <-q.spare:
 		return b
 	default:
-		return &batch{records: store.BeginBatch(nil)}
+		return newBatch()
 	}
 }
 
 // recycle keeps a batch for use again.
 func (q *queue) recycle(b *batch) {
-	if cap(b.records) > spareBatchBytes {
+	if cap(b.logins)+cap(b.accounting) > spareBatchBytes {
 		return
 	}
-	clear(b.entries)
-	b.entries, b.records, b.uses = b.entries[:0], store.BeginBatch(b.records[:0]), b.uses[:0]
+	clear(b.attempts)
+	clear(b.done)
+	b.logins, b.attempts, b.uses = store.BeginBatch(b.logins[:0]), b.attempts[:0], b.uses[:0]
+	b.accounting, b.done = store.BeginBatch(b.accounting[:0]), b.done[:0]
 	select {
 	case q.spare <- b:
 	default:

@@ -76,7 +76,7 @@ func restore(ctx context.Context, from, to string, o Options, policy otp.Policy)
 
 // prepare checks a copy of a backup and moves its tokens on.
 func prepare(ctx context.Context, path, from string, o Options, policy otp.Policy) (err error) {
-	o.Path, o.Registerer, o.CacheUsers = path, nil, 1
+	o.Path, o.Registerer, o.CacheUsers, o.history.off = path, nil, 1, true
 	s, err := Open(ctx, o)
 	if err != nil {
 		return err
@@ -195,7 +195,8 @@ func withdrawn(before *tms.Invitation, now time.Time, policy otp.Policy) (after 
 	return after, text, err
 }
 
-// dropSent forgets the mails, which may be sent, and the key of what was given away.
+// dropSent forgets the mails, which may be sent, the key of what was given away, and the
+// number by which the history knows the store.
 // The ids of mails sent since the backup must not name others: hence the gap.
 func (s *Store) dropSent(act tms.Act) error {
 	w := s.db.writer
@@ -206,7 +207,7 @@ func (s *Store) dropSent(act tms.Act) error {
 	if _, err := s.newIDs(metaMails, mailGap); err != nil {
 		return err
 	}
-	for _, statement := range []string{"DELETE FROM mail", "DELETE FROM meta WHERE name = '" + metaBox + "'"} {
+	for _, statement := range []string{"DELETE FROM mail", "DELETE FROM meta WHERE name IN ('" + metaBox + "', '" + metaStore + "')"} {
 		if err := w.exec(statement); err != nil {
 			return err
 		}

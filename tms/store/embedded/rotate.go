@@ -116,12 +116,19 @@ var sealedColumns = []sealedColumn{
 		write:   "UPDATE mail SET sealed = ? WHERE id = ?",
 		context: mailContext,
 	},
-	{ // as row 1 of a table of its own
-		count:   "SELECT count(*) FROM meta WHERE name = 'box'",
-		read:    "SELECT 1, name, value FROM meta WHERE name = 'box' AND ? < 1 LIMIT ?",
-		write:   "UPDATE meta SET value = ? WHERE name = 'box' AND ? = 1",
-		context: func(string) string { return boxContext },
-	},
+	sealedMeta(metaBox, boxContext),
+	sealedMeta(metaSigner, signerContext),
+	sealedMeta(metaWitness, witnessContext),
+}
+
+// sealedMeta is a value in table meta, as row 1 of a table of its own.
+func sealedMeta(name, context string) sealedColumn {
+	return sealedColumn{
+		count:   "SELECT count(*) FROM meta WHERE name = '" + name + "'",
+		read:    "SELECT 1, name, value FROM meta WHERE name = '" + name + "' AND ? < 1 LIMIT ?",
+		write:   "UPDATE meta SET value = ? WHERE name = '" + name + "' AND ? = 1",
+		context: func(string) string { return context },
+	}
 }
 
 // resealAll seals all values under the current data key.

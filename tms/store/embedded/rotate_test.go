@@ -28,7 +28,7 @@ func TestRotateKeysUnderLoad(t *testing.T) {
 		k.disturb(ctx, users)
 	}()
 	err := k.RotateKeys(context.Background(), next, func(done, total int64) {
-		if want := int64(2*users + 2*invited + 1); total != want || done > total {
+		if want := int64(2*users + 2*invited + 3); total != want || done > total {
 			t.Errorf("progress %d of %d, want of %d", done, total, want)
 		}
 		k.expect(otp.Accepted, steps, passcode(steps, 0))

@@ -12,14 +12,14 @@ const applicationID = 0x43745369 // "CtSi"
 
 // schemaVersion is of what schema makes. A change of the tables raises it, and
 // brings along what turns a file of the version before into it.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // The tables. Instants are Unix seconds; type and algorithm are the numbers of
 // otp.TokenType and oath.Algorithm; pin and seed are sealed; state is what
 // store.AppendState makes; records is a batch of package store. The ids of users
 // and tokens are handed out by the store (meta: users, tokens) and never used
 // again, because the journal refers to tokens by id.
-const schema = firstSchema + ruleSchema + enrolmentSchema + migrationSchema
+const schema = firstSchema + ruleSchema + enrolmentSchema + migrationSchema + auditSchema
 
 // firstSchema is version 1.
 const firstSchema = `
@@ -143,6 +143,39 @@ CREATE INDEX token_learnable ON token (serial) WHERE ` + learnable + `;
 // so it stays.
 const learnable = "(user_id IS NULL AND disabled = 0 OR (enrolled & 16) <> 0)"
 
+// auditSchema is what version 5 added. Column chain of the journal is the hash of a
+// batch (audit.Link); batches of before have none, but for the last of them. Table
+// checkpoint has the fields of audit.Checkpoint. Table accounting is the log of what
+// NASes report: batches of package store too, with numbers of their own, which are 1, 2,
+// 3 and so on; no number is used again, nor are those of the journal. Table note keeps
+// what other parts of the server ask it to. The index finds the few tokens that were
+// shown wrong codes, or are locked.
+const auditSchema = `
+ALTER TABLE journal ADD COLUMN chain BLOB;
+CREATE TABLE checkpoint (
+	batch     INTEGER PRIMARY KEY,
+	at        INTEGER NOT NULL,
+	chain     BLOB NOT NULL,
+	signature BLOB NOT NULL
+) STRICT;
+CREATE TABLE accounting (
+	batch   INTEGER PRIMARY KEY,
+	records BLOB NOT NULL
+) STRICT;
+CREATE TABLE note (
+	kind  TEXT NOT NULL,
+	name  TEXT NOT NULL,
+	value BLOB NOT NULL,
+	PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX state_failing ON state (state) WHERE ` + failing + `;
+`
+
+// failing is met by the states of tokens with failures or a lock: flags 4 and 8 of the
+// first byte (package store). The first comparison alone decides about nearly all. It is
+// part of version 5, so it stays.
+const failing = "(state >= x'04' AND substr(hex(substr(state, 1, 1)), 2) >= '4')"
+
 // The names in table meta.
 const (
 	metaKeyring  = "keyring"  // the data keys, sealed under the key-encryption key
@@ -153,6 +186,11 @@ const (
 	metaRevision = "revision" // of the rules
 	metaMails    = "mails"    // the highest id given to a mail
 	metaBox      = "box"      // the key of BoxKey, sealed
+	metaSigner   = "signer"   // the seed of the key that signs checkpoints, sealed
+	metaVerifier = "verifier" // its public key
+	metaPruned   = "pruned"   // batches of the journal up to this one are removed
+	metaBegin    = "begin"    // the signature of that: audit.NewBegin, as text
+	metaForgot   = "forgot"   // the same of table accounting
 )
 
 const (

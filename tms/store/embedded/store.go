@@ -11,6 +11,7 @@ import (
 
 	"countersign/otp"
 	"countersign/otp/seal"
+	"countersign/radiusd/accounting"
 	"countersign/tms"
 	"countersign/tms/store"
 )
@@ -18,9 +19,11 @@ import (
 // Store keeps users, tokens and the journal in one file. It is safe for
 // concurrent use. Open makes one.
 type Store struct {
+	chainLog
 	options Options
 	lock    *os.File
 	keyring *seal.Keyring
+	signer  signer
 
 	// files is held for reading by whoever uses db from outside of the
 	// committer, and for writing when db is replaced.
@@ -34,8 +37,12 @@ type Store struct {
 	queue     queue
 	committer committer
 	answers   chan answer
+	appended  chan struct{} // there is more in the accounting log
 	wal       wal
+	disk      disk
+	history   history
 	metrics   metrics
+	figures   figures
 	loads     chan *otp.Attempt
 	cold      chan struct{} // the cache is to be filled
 	foldDue   chan struct{}
@@ -47,6 +54,7 @@ type Store struct {
 	closing  atomic.Bool
 	sealing  sync.RWMutex // held for writing while the current data key changes
 	rotating sync.Mutex   // held by a rotation of the keys
+	pruning  sync.Mutex   // held by who removes what is old
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -59,6 +67,10 @@ var (
 
 	_ tms.EnrolmentStore = (*Store)(nil)
 	_ tms.MigrationStore = (*Store)(nil)
+	_ tms.Audit          = (*Store)(nil)
+	_ tms.Sessions       = (*Store)(nil)
+
+	_ accounting.Store = (*Store)(nil)
 )
 
 // Open opens the store, and makes an empty one if there is no file yet. The
@@ -74,20 +86,21 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func newStore(o Options) *Store {
-	if o.CacheUsers <= 0 {
-		o.CacheUsers = defaultCacheUsers
-	}
+	o.fill()
 	s := &Store{
-		options: o,
-		answers: make(chan answer, 2),
-		loads:   make(chan *otp.Attempt, maxLoads),
-		cold:    make(chan struct{}, 1),
-		foldDue: make(chan struct{}, 1),
+		options:  o,
+		answers:  make(chan answer, 2),
+		appended: make(chan struct{}, 1),
+		loads:    make(chan *otp.Attempt, maxLoads),
+		cold:     make(chan struct{}, 1),
+		foldDue:  make(chan struct{}, 1),
 	}
+	s.chainLog = chainLog{o.Path, s.read}
 	s.cache.init(o.CacheUsers)
 	s.queue.init()
 	s.committer.init()
 	s.wal.init()
+	s.initHistory()
 	s.metrics.init(s)
 	return s
 }
@@ -124,11 +137,24 @@ func (s *Store) openFile() error {
 	if err := s.migrate(); err != nil {
 		return err
 	}
-	return s.takeUp()
+	if err := s.openSigner(); err != nil {
+		return err
+	}
+	if err := s.identify(); err != nil {
+		return err
+	}
+	if err := s.takeUp(); err != nil {
+		return err
+	}
+	return s.signTail()
 }
 
 // takeUp reads into memory what is kept there.
 func (s *Store) takeUp() error {
+	if err := s.findHeads(); err != nil {
+		return err
+	}
+	s.recountHistory()
 	if err := s.replay(); err != nil {
 		return err
 	}
@@ -165,17 +191,12 @@ func (s *Store) replay() error {
 	if err != nil {
 		return err
 	}
-	last, err := w.number("SELECT max(batch) FROM journal")
-	if err != nil {
-		return err
-	}
 	counted, err := countedUses(w, folded)
 	if err != nil {
 		return err
 	}
 	s.overlay.reset()
 	s.uses.reset()
-	s.committer.lastBatch = uint64(last)
 	s.unfolded.Store(0)
 	var changes []store.Change
 	batch := int64(0)
@@ -207,6 +228,7 @@ func (s *Store) replay() error {
 func (s *Store) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
+	s.lookAtDisk()
 	go s.commitLoop()
 	s.answering.Go(s.answerLoop)
 	for range loaders {
@@ -215,13 +237,16 @@ func (s *Store) start() {
 	s.background.Go(func() { s.warmLoop(ctx) })
 	s.background.Go(func() { s.foldLoop(ctx) })
 	s.background.Go(func() { s.checkpointLoop(ctx) })
+	s.background.Go(func() { s.minuteLoop(ctx) })
+	s.background.Go(func() { s.diskLoop(ctx) })
+	s.startHistory(ctx)
 	signal(s.cold)
 	if s.unfolded.Load() > foldRecords/10 {
 		signal(s.foldDue) // to have the memory of the overlay back
 	}
 }
 
-// Close decides and answers what is under way, folds the journal and leaves a
+// Close decides and answers what is under way, folds and signs the journal and leaves a
 // file without a log. Nothing is taken from its beginning on.
 func (s *Store) Close() error {
 	if s.closing.Swap(true) {
@@ -235,13 +260,15 @@ func (s *Store) Close() error {
 	var err error
 	if s.failure.Load() == nil {
 		err = s.fold(context.Background())
+		_, unsigned := s.signHead(context.Background())
+		err = errors.Join(err, unsigned)
 	}
 	close(s.committer.quit)
 	<-s.committer.gone
 	close(s.answers)
 	s.answering.Wait()
 	s.metrics.unregister(s.options.Registerer)
-	return errors.Join(err, s.release())
+	return errors.Join(err, s.closeHistory(), s.release())
 }
 
 // release lets go of the files.

@@ -14,7 +14,7 @@ import (
 	"countersign/tms/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(storetest.Main(m, openPlace)) }
+func TestMain(m *testing.M) { os.Exit(storetest.Main(m, openSmall)) }
 
 // engine is this package as the suite sees it.
 var engine = storetest.Engine{
@@ -37,9 +37,28 @@ func options(path string) (Options, error) {
 		return Options{}, err
 	}
 	return Options{
-		Path: path, KEKs: []seal.KEK{kek}, Rand: rand.Reader, Clock: time.Now,
+		Path: path, KEKs: []seal.KEK{kek}, Rand: rand.Reader, Clock: func() time.Time { return noon },
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}, nil
 }
 
-func TestSuite(t *testing.T) { storetest.Run(t, engine) }
+// openSmall opens a store whose index has many segments.
+func openSmall(place string) (storetest.Store, error) {
+	o, err := options(place)
+	if err != nil {
+		return nil, err
+	}
+	o.history = historyOptions{records: 200, batches: 60}
+	return Open(context.Background(), o)
+}
+
+func TestSuite(t *testing.T) {
+	small := engine
+	small.Open = openSmall
+	small.Settle = func(s storetest.Store) {
+		if err := s.(*Store).tendHistory(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	storetest.Run(t, small)
+}

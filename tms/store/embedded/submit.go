@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"countersign/otp"
-	"countersign/tms"
 	"countersign/tms/store"
 )
 
@@ -86,7 +85,7 @@ func (s *Store) decide(sh *shard, p *account, a *otp.Attempt) outcome {
 		p.setEpoch(s.overlay.epoch.Load())
 	}
 	sh.record = store.AppendLogin(sh.record[:0], a, sh.changes)
-	if !s.queue.append(sh.record, entry{attempt: a}) {
+	if !s.queue.login(sh.record, a) {
 		return refused
 	}
 	return recorded
@@ -95,17 +94,19 @@ func (s *Store) decide(sh *shard, p *account, a *otp.Attempt) outcome {
 // AppendAccounting makes the record of an Accounting-Request durable and then
 // calls done, which must not block. nas is its name, source the address it came
 // from, attributes are as received (RFC 2866 section 3); nothing of them is kept.
-// It returns false, and never calls done, when the queue is full or the store is
-// not ready.
+// It returns false, and never calls done, when the queue is full, the disk nearly so, or
+// the store not ready.
 func (s *Store) AppendAccounting(at time.Time, nas, source string, attributes []byte, done func(error)) bool {
+	if s.disk.refuses(veryLow) {
+		s.metrics.dropped(droppedDisk)
+		return false
+	}
 	if !s.enter() {
 		return false
 	}
-	r := store.Record{Event: tms.Event{
-		At: at, Kind: tms.AccountingEvent,
-		Accounting: tms.Accounting{AccountingNAS: nas, Source: source, Attributes: attributes},
-	}}
-	if !s.queue.append(store.AppendRecord(nil, &r), entry{done: done}) {
+	var space [512]byte
+	record := store.AppendAccounting(space[:0], at, nas, source, attributes)
+	if !s.queue.account(record, done) {
 		s.leave()
 		s.metrics.dropped(droppedFull)
 		return false

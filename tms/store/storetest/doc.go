@@ -11,7 +11,11 @@
 //     verifies a user's codes holds from the next login on;
 //   - a user with tokens, invitation and mails is changed whole or not at all, also
 //     when the process is killed;
-//   - every login, act and accounting record is in the journal, whole;
+//   - every login and act is in the journal, whole, and chained to what was before, also
+//     when the process is killed, and when what is old was removed;
+//   - every accounting record that was answered is in the accounting log, once, and what
+//     is made of it in sessions is made of each once, also when the process is killed;
+//   - a search finds what a plain look at all events finds;
 //   - every revision of the rules can be listed for ever, and the logins that a
 //     rule decided are counted, each once, also when the process is killed;
 //   - memory is bounded: a store that is not answered takes no more.

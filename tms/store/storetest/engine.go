@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"countersign/otp"
+	"countersign/radiusd/accounting"
 	"countersign/tms"
 )
 
@@ -16,10 +17,16 @@ type Store interface {
 	tms.EnrolmentStore
 	tms.TokenImporter
 	tms.MigrationStore
+	tms.Audit
+	accounting.Store
 	AppendAccounting(at time.Time, nas, source string, attributes []byte, done func(error)) bool
 	RememberMessageAuthenticator(ctx context.Context, nas string) error
 	MessageAuthenticatorSeen(ctx context.Context) ([]string, error)
 	BoxKey(ctx context.Context) ([]byte, error)
+	Prune(ctx context.Context, before time.Time, upTo uint64, act tms.Act) (batches int64, err error)
+	PruneAccounting(ctx context.Context, before time.Time, upTo accounting.Position) (records int64, err error)
+	KeepNote(ctx context.Context, kind, name string, value []byte) error
+	Notes(ctx context.Context, kind string) (map[string][]byte, error)
 	Ready() error
 	Close() error
 }
@@ -31,6 +38,9 @@ type Engine struct {
 	// Open opens the store at a place; the first time it is empty. Another
 	// process may do that too, when this one has closed it or is gone.
 	Open func(place string) (Store, error)
+	// Settle waits until a store has nothing to do in the background but what can wait;
+	// it may be nil.
+	Settle func(Store)
 }
 
 // Run runs the whole suite.
@@ -66,6 +76,26 @@ func Run(t *testing.T, e Engine) {
 		{"EventByID", eventByID},
 		{"TracesAreWhole", tracesAreWhole},
 		{"AccountingIsDurable", accountingIsDurable},
+		{"AccountingIsNoEvent", accountingIsNoEvent},
+		{"ChainHoldsAll", chainHoldsAll},
+		{"ChainHasNoGaps", chainHasNoGaps},
+		{"Checkpoints", checkpoints},
+		{"PrunedChainIsRight", prunedChainIsRight},
+		{"PruneKeepsWhatIsNew", pruneKeepsWhatIsNew},
+		{"AccountingIsPruned", accountingIsPruned},
+		{"NotesAreKept", notesAreKept},
+		{"SearchFindsAll", searchFindsAll},
+		{"PrunedSearch", prunedSearch},
+		{"EventsAfterAnother", eventsAfterAnother},
+		{"SessionsAreWhole", sessionsAreWhole},
+		{"TakeIsAtomic", takeIsAtomic},
+		{"RepeatsAreKnown", repeatsAreKnown},
+		{"FoundByKey", foundByKey},
+		{"LivingAndSilent", livingAndSilent},
+		{"SessionsByFilter", sessionsByFilter},
+		{"ForwardedOnce", forwardedOnce},
+		{"AppendedTells", appendedTells},
+		{"KillKeepsSessionsRight", killKeepsSessionsRight},
 		{"QueueIsBounded", queueIsBounded},
 		{"Import", importRows},
 		{"ImportStopsAtDouble", importStopsAtDouble},

@@ -1,9 +1,7 @@
 package storetest
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"reflect"
 	"strings"
 	"sync"
@@ -92,37 +90,6 @@ func eventsByFilter(w *world) {
 	} {
 		if n := len(w.events(test.filter)); n != test.want {
 			w.Errorf("%+v: %d events, want %d", test.filter, n, test.want)
-		}
-	}
-}
-
-func accountingIsDurable(w *world) {
-	const records = 500
-	var done sync.WaitGroup
-	for i := range records {
-		done.Add(1)
-		attributes := append([]byte(fmt.Sprint("record ", i, " ")), everyByte...)
-		taken := w.store.AppendAccounting(noon, "ras-gateway", "192.0.2.1:1646", attributes, func(err error) {
-			defer done.Done()
-			if err != nil {
-				w.Error(err)
-			}
-		})
-		if !taken {
-			w.Fatalf("record %d was not taken", i)
-		}
-		clear(attributes) // the store must not have kept them
-	}
-	done.Wait()
-	w.reopen()
-	events := w.events(tms.Filter{})
-	if len(events) != records {
-		w.Fatalf("%d events, want %d", len(events), records)
-	}
-	for i, e := range events {
-		want := append([]byte(fmt.Sprint("record ", records-1-i, " ")), everyByte...)
-		if e.Kind != tms.AccountingEvent || e.AccountingNAS != "ras-gateway" || e.Source != "192.0.2.1:1646" || !bytes.Equal(e.Attributes, want) {
-			w.Fatalf("event %d: %+v", i, e)
 		}
 	}
 }

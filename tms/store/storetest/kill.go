@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"countersign/otp"
+	"countersign/radiusd/accounting"
 	"countersign/tms"
 )
 
@@ -27,7 +28,7 @@ const (
 	enrolVictim = "enrol"
 )
 
-var victims = map[string]func(Store){loginVictim: victim, enrolVictim: enroller, importVictim: importer}
+var victims = map[string]func(Store){loginVictim: victim, enrolVictim: enroller, importVictim: importer, sessionVictim: sessionMaker}
 
 // Main is the TestMain of an engine's package. In a child process it opens a
 // store and works on it until it is killed.
@@ -168,9 +169,16 @@ func killKeepsWhatWasAnswered(w *world) {
 			said.accepted[i] = counter + 1
 		}
 		w.countedOnce(said.excluded)
+		w.chained()
 	}
-	for _, e := range w.events(tms.Filter{}) {
-		delete(said.records, string(e.Attributes))
+	kept := map[string]bool{}
+	for _, e := range w.take(accounting.Position{}) {
+		record := string(e.Attributes)
+		if kept[record] {
+			w.Errorf("accounting record %s is there twice", record)
+		}
+		kept[record] = true
+		delete(said.records, record)
 	}
 	if n := len(said.records); n > 0 {
 		w.Errorf("%d accounting records that were answered are lost", n)

@@ -55,6 +55,13 @@ func (w *world) reopen() {
 	w.open()
 }
 
+// settle has the store end what it does in the background.
+func (w *world) settle() {
+	if w.engine.Settle != nil {
+		w.engine.Settle(w.store)
+	}
+}
+
 func (w *world) must(err error) {
 	w.Helper()
 	if err != nil {

@@ -1,0 +1,118 @@
+package embedded
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"countersign/radiusd/accounting"
+)
+
+// sessionColumns are what readSession reads and sessionValues gives, in this order.
+const sessionColumns = `id, nas, gateway, session, source, nas_address, nas_port, user, station, address,
+	event, login_at, login, serial, rule, login_nas, pool, state, started, heard, last, ended, cause, ended_by, begun, records,
+	figures, time, input_octets, output_octets, input_packets, output_packets`
+
+// saveSession writes a session, new or not. The key is what it was.
+const saveSession = "INSERT INTO session (" + sessionColumns + `)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+	ON CONFLICT DO UPDATE SET source = excluded.source, nas_address = excluded.nas_address, nas_port = excluded.nas_port,
+	user = excluded.user, station = excluded.station, address = excluded.address, event = excluded.event,
+	login_at = excluded.login_at, login = excluded.login, serial = excluded.serial, rule = excluded.rule,
+	login_nas = excluded.login_nas, pool = excluded.pool, state = excluded.state, started = excluded.started,
+	heard = excluded.heard, last = excluded.last, ended = excluded.ended, cause = excluded.cause, ended_by = excluded.ended_by,
+	begun = excluded.begun, records = excluded.records, figures = excluded.figures, time = excluded.time,
+	input_octets = excluded.input_octets, output_octets = excluded.output_octets,
+	input_packets = excluded.input_packets, output_packets = excluded.output_packets`
+
+func sessionValues(s *accounting.Session) []driver.Value {
+	l, f := &s.Login, &s.Figures
+	return []driver.Value{
+		number(s.ID), s.NAS, s.Gateway, s.SessionID, s.Source, addressText(s.NASAddress), s.NASPort, s.User, s.Station, addressText(s.Address),
+		l.Event, nanoseconds(l.At), l.User, l.Serial, l.Rule, l.NAS, l.Pool,
+		int64(s.State), nanoseconds(s.Started), nanoseconds(s.Heard), nanoseconds(s.Last), nanoseconds(s.Ended), int64(s.Cause), s.By, s.Begun, int64(s.Records),
+		f.Has, int64(f.Time), int64(f.InputOctets), int64(f.OutputOctets), int64(f.InputPackets), int64(f.OutputPackets),
+	}
+}
+
+// readSession reads a row of sessionColumns.
+func readSession(r row) (s accounting.Session, err error) {
+	s = accounting.Session{
+		ID: position(r.integer(0)), Key: accounting.Key{NAS: r.text(1), Gateway: r.text(2), SessionID: r.text(3)},
+		Source: r.text(4), NASPort: r.text(6), User: r.text(7), Station: r.text(8),
+		Login: accounting.Login{
+			Event: r.text(10), At: fromNanoseconds(r.integer(11)), User: r.text(12), Serial: r.text(13), Rule: r.text(14), NAS: r.text(15), Pool: r.text(16),
+		},
+		State: accounting.State(r.integer(17)), Started: fromNanoseconds(r.integer(18)), Heard: fromNanoseconds(r.integer(19)),
+		Last: fromNanoseconds(r.integer(20)), Ended: fromNanoseconds(r.integer(21)), Cause: accounting.Cause(r.integer(22)), By: r.text(23),
+		Begun: r.integer(24) != 0, Records: int(r.integer(25)),
+		Figures: accounting.Figures{
+			Has: r.integer(26) != 0, Time: time.Duration(r.integer(27)), InputOctets: uint64(r.integer(28)), OutputOctets: uint64(r.integer(29)),
+			InputPackets: uint64(r.integer(30)), OutputPackets: uint64(r.integer(31)),
+		},
+	}
+	if s.NASAddress, err = readAddress(r.text(5)); err == nil {
+		s.Address, err = readAddress(r.text(9))
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: session %v: %w", errUselessHistory, s.ID, err)
+	}
+	return s, err
+}
+
+func addressText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func readAddress(text string) (netip.Addr, error) {
+	if text == "" {
+		return netip.Addr{}, nil
+	}
+	return netip.ParseAddr(text)
+}
+
+// nanoseconds is an instant as it is stored: 0 for none, and the first or the last that
+// there is for one that is beyond.
+func nanoseconds(t time.Time) int64 {
+	switch {
+	case t.IsZero():
+		return 0
+	case t.Year() < 1678:
+		return math.MinInt64
+	case t.Year() > 2261:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+func fromNanoseconds(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
+
+// indexBits are the bits of the number of a position that are its place in the batch.
+const indexBits = 16
+
+const maxIndex = 1<<indexBits - 1
+
+const _ = uint(maxIndex - maxDepth) // no batch has more records
+
+// number is a position as one number: in the same order. Of positions that no entry can
+// have it is that of the highest below them.
+func number(p accounting.Position) int64 {
+	if p.Batch > math.MaxInt64>>indexBits {
+		return math.MaxInt64
+	}
+	return int64(p.Batch)<<indexBits | int64(min(p.Index, maxIndex))
+}
+
+func position(number int64) accounting.Position {
+	return accounting.Position{Batch: uint64(number) >> indexBits, Index: uint32(number & maxIndex)}
+}
