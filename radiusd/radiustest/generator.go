@@ -39,6 +39,7 @@ type generator struct {
 	crowd   *crowd
 	in      *inbox
 	out     *outbox
+	records []uint32 // of accounting: how many each user has sent
 	sockets []socket
 	epoll   int
 	events  []unix.EpollEvent
@@ -83,6 +84,9 @@ func newGenerator(load Load) (*generator, error) {
 		events:  make([]unix.EpollEvent, load.Sockets),
 		random:  rand.NewPCG(rand.Uint64(), rand.Uint64()),
 		sockets: make([]socket, 0, load.Sockets),
+	}
+	if load.Accounting {
+		g.records = make([]uint32, len(crowd.people))
 	}
 	for range load.Sockets {
 		fd, err := connect(load.Server)
@@ -267,8 +271,12 @@ func (g *generator) take(s *socket, reply []byte) {
 		g.count.BadAuthenticator++
 		return
 	}
+	accepted := byte(codeAccessAccept)
+	if g.records != nil {
+		accepted = codeAccountingResponse
+	}
 	switch reply[0] {
-	case codeAccessAccept:
+	case accepted:
 		g.count.Accepted++
 	case codeAccessReject:
 		g.count.Rejected++
@@ -369,6 +377,13 @@ func (g *generator) begin(s *socket, began time.Duration) bool {
 	s.inFlight++
 	l := &s.logins[identifier]
 	l.inFlight, l.user, l.began, l.deadline = true, user, began, g.now+g.load.Timeout
+	if b := g.out.next(); g.records != nil {
+		n, authenticator := g.codec.accountingRequest(b, identifier, report{g.crowd.people[user].name, uint32(user), g.records[user], g.unix})
+		l.request = authenticator
+		g.out.add(n)
+		g.records[user]++
+		return true
+	}
 	binary.NativeEndian.PutUint64(l.request[:], g.random.Uint64())
 	binary.NativeEndian.PutUint64(l.request[8:], g.random.Uint64())
 	b := g.out.next()

@@ -32,6 +32,11 @@ type Load struct {
 	Timeout  time.Duration // for a reply; 1 s. A request is sent once
 	Unsigned bool          // leave out the Message-Authenticator, which is else the first attribute
 
+	// Accounting makes a load of Accounting-Requests in place of logins: Start,
+	// Interim-Update and Stop of one session of each user after the other. What is said of
+	// logins is of records then.
+	Accounting bool
+
 	// WarmupLogins is how many logins are answered before the measured part
 	// begins: the number of users, so that the server has seen each.
 	WarmupLogins int

@@ -21,6 +21,8 @@ type bench struct {
 	progress io.Writer
 	done     []measurement
 	together []together // in place of done, with a TMS
+
+	accounted []accounted // the same, of accounting
 }
 
 // mode is a shape of load.
@@ -198,7 +200,7 @@ func (b *bench) contenders() ([]contender, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, freeRADIUS{path, b.cleanupDelay})
+		all = append(all, freeRADIUS{binary: path, cleanupDelay: b.cleanupDelay})
 	}
 	return all, nil
 }

@@ -213,18 +213,24 @@ func TestWarnsOfOtherPrograms(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for want, args := range map[string][]string{
-		"no arguments":     {"x"},
-		"-only":            {"-only", "radiator"},
-		"at least two":     {"-rounds", "0"},
-		"-tokens is":       {"-tokens", "100"},
-		"not defined":      {"-nonsense"},
-		"-tokens is for C": {"-tokens", "1000000", "-only", "freeradius"},
-		"-tms is for":      {"-tms", "50ms", "-tokens", "1000000"},
-		"-rate above 0":    {"-tms", "50ms", "-rate", "0"},
+	for want, all := range map[string][]string{
+		"no arguments":   {"x"},
+		"-only":          {"-only radiator"},
+		"at least two":   {"-rounds 0", "-users 1", "-seconds 0", "-warmup -1"},
+		"-tokens wants":  {"-tokens 100", "-tokens -1"},
+		"not defined":    {"-nonsense"},
+		"at most one of": {"-accounting -tokens 1000000", "-accounting -tms 50ms", "-tms 50ms -tokens 1000000", "-accounting -only freeradius", "-tokens 1000000 -only freeradius", "-tms 50ms -only freeradius"},
+		"-tms wants":     {"-tms 50ms -rate 0", "-tms -50ms"},
 	} {
-		if _, err := parseOptions(args, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: error %v, want one with %q", args, err, want)
+		for _, args := range all {
+			if _, err := parseOptions(strings.Fields(args), io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: error %v, want one with %q", args, err, want)
+			}
+		}
+	}
+	for _, args := range []string{"-accounting", "-accounting -only countersign", "-tms 50ms", "-tokens 30000 -only countersign"} {
+		if _, err := parseOptions(strings.Fields(args), io.Discard); err != nil {
+			t.Errorf("%q: %v", args, err)
 		}
 	}
 	o, err := parseOptions([]string{"-seconds", "0.5", "-warmup", "0"}, io.Discard)

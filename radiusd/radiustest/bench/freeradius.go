@@ -15,9 +15,16 @@ import (
 type freeRADIUS struct {
 	binary       string
 	cleanupDelay int // seconds a reply is kept for repeated requests
+	// accounting is the module that keeps accounting, detail or sql; it takes none when "".
+	accounting string
 }
 
-func (freeRADIUS) name() string { return "FreeRADIUS" }
+func (f freeRADIUS) name() string {
+	if f.accounting != "" {
+		return "FreeRADIUS " + f.accounting
+	}
+	return "FreeRADIUS"
+}
 
 func (freeRADIUS) steps() radiustest.Steps { return radiustest.Steps{Reuse: true} }
 
@@ -80,6 +87,9 @@ modules {
   }
   totp {
   }
+%[5]s}
+instantiate {
+  %[7]s
 }
 server default {
   listen {
@@ -102,7 +112,86 @@ server default {
   authenticate {
     totp
   }
-}
-`, dir, f.cleanupDelay, sharedSecret, port)
+%[6]s}
+`, dir, f.cleanupDelay, sharedSecret, port, f.accountingModule(dir), f.accountingSections(port), f.functions())
 	return err
+}
+
+// accountingModule is the module that keeps accounting, with the settings and queries that
+// Debian installs: the file of detail is written but not synced; of sql each record is a
+// transaction of its own, and SQLite syncs it.
+func (f freeRADIUS) accountingModule(dir string) string {
+	switch f.accounting {
+	case "detail":
+		return fmt.Sprintf("  expr {\n  }\n  detail {\n    filename = %s/detail\n    header = \"%%t\"\n    permissions = 0600\n    locking = no\n  }\n", dir)
+	case "sql":
+		const queries = "/etc/freeradius/3.0/mods-config/sql/main/sqlite"
+		return fmt.Sprintf(`  expr {
+  }
+  sql {
+    driver = "rlm_sql_sqlite"
+    dialect = "sqlite"
+    sqlite {
+      filename = "%[1]s/accounting.db"
+      busy_timeout = 200
+      bootstrap = "%[2]s/schema.sql"
+    }
+    radius_db = "radius"
+    acct_table1 = "radacct"
+    acct_table2 = "radacct"
+    postauth_table = "radpostauth"
+    authcheck_table = "radcheck"
+    groupcheck_table = "radgroupcheck"
+    authreply_table = "radreply"
+    groupreply_table = "radgroupreply"
+    usergroup_table = "radusergroup"
+    client_table = "nas"
+    delete_stale_sessions = no
+    pool {
+      start = 1
+      min = 1
+      max = 1
+      spare = 0
+      uses = 0
+      lifetime = 0
+      idle_timeout = 0
+    }
+    group_attribute = "SQL-Group"
+    $INCLUDE %[2]s/queries.conf
+  }
+`, dir, queries)
+	}
+	return ""
+}
+
+// functions is the module with functions such as md5, which is to be there before others use
+// it.
+func (f freeRADIUS) functions() string {
+	if f.accounting == "" {
+		return ""
+	}
+	return "expr"
+}
+
+// accountingSections are the port for accounting, the one after that for logins, and what
+// is done there.
+func (f freeRADIUS) accountingSections(port uint16) string {
+	if f.accounting == "" {
+		return ""
+	}
+	return fmt.Sprintf(`  listen {
+    type = acct
+    ipaddr = 127.0.0.1
+    port = %d
+    recv_buff = 4194304
+  }
+  preacct {
+    update request {
+      &Acct-Unique-Session-Id := "%%{md5:%%{User-Name},%%{Acct-Session-ID},%%{NAS-IP-Address},%%{NAS-Port}}"
+    }
+  }
+  accounting {
+    %s
+  }
+`, port+1, f.accounting)
 }

@@ -21,6 +21,7 @@ type options struct {
 	only         string
 	users        int
 	tokens       int
+	accounting   bool
 	tms          time.Duration
 	tmsTimeout   time.Duration
 	rate         float64
@@ -53,6 +54,7 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags.StringVar(&o.only, "only", "", `measure one server alone, "countersign" or "freeradius"`)
 	flags.IntVar(&o.users, "users", 10_000, "active users")
 	flags.IntVar(&o.tokens, "tokens", 0, "compare Countersign with so many tokens in store with itself, in place of FreeRADIUS")
+	flags.BoolVar(&o.accounting, "accounting", false, "measure accounting records in place of logins")
 	flags.DurationVar(&o.tms, "tms", 0, "measure Countersign with a TMS that takes so long for an answer, in place of FreeRADIUS")
 	flags.Float64Var(&o.rate, "rate", 2000, "with -tms, logins a second of the local users, and as many of others")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each server is measured in each mode")
@@ -84,11 +86,25 @@ func (o *options) verify(arguments int) error {
 	if o.users < 2 || o.rounds < 1 || o.duration <= 0 || o.warmup < 0 {
 		return errors.New("want at least two users, one round, and some time")
 	}
-	if o.tokens != 0 && (o.tokens < 3*o.users || o.only == "freeradius") {
-		return errors.New("-tokens is for Countersign, and at least three times -users")
+	return o.verifyKind()
+}
+
+// verifyKind reports flags that contradict in what is measured.
+func (o *options) verifyKind() error {
+	kinds := 0
+	for _, chosen := range []bool{o.tokens != 0, o.accounting, o.tms != 0, o.only == "freeradius"} {
+		if chosen {
+			kinds++
+		}
 	}
-	if o.tms < 0 || o.tms > 0 && (o.tokens != 0 || o.only == "freeradius" || o.rate <= 0) {
-		return errors.New("-tms is for Countersign without -tokens, and wants a -rate above 0")
+	if kinds > 1 {
+		return errors.New("want at most one of -tokens, -accounting, -tms and -only freeradius")
+	}
+	if o.tokens != 0 && o.tokens < 3*o.users {
+		return errors.New("-tokens wants at least three times -users")
+	}
+	if o.tms < 0 || o.tms > 0 && o.rate <= 0 {
+		return errors.New("-tms wants some time, and a -rate above 0")
 	}
 	return nil
 }
@@ -109,6 +125,8 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	switch {
+	case o.accounting:
+		err = b.compareAccounting(ctx, os.Stdout)
 	case o.tms > 0:
 		err = b.compareCompany(ctx, os.Stdout)
 	case o.tokens > 0:
@@ -125,7 +143,10 @@ func run(ctx context.Context, args []string) error {
 // writeJSON writes all measurements to a file.
 func (b *bench) writeJSON(path string) error {
 	var all any = b.done
-	if b.tms > 0 {
+	switch {
+	case b.accounting:
+		all = b.accounted
+	case b.tms > 0:
 		all = b.together
 	}
 	text, err := json.MarshalIndent(all, "", "  ")
