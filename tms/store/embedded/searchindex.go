@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
 	"countersign/radiusd/accounting"
@@ -138,6 +139,7 @@ func (g *segment) add(number uint64, records []byte) error {
 	if g.batches == 0 {
 		g.first, g.last = number, number-1
 	}
+	runtime.Gosched()
 	count := uint32(0)
 	_ = store.Records(records, func(index uint32, record []byte) error {
 		count = index + 1
@@ -182,6 +184,7 @@ func (s *Store) writeSegment(g *segment) error {
 		}
 		for f := userField; f < fieldsEnd; f++ {
 			err := g.postings.lists(f, func(bucket byte, lists []byte) error {
+				runtime.Gosched() // on a machine with one CPU logins wait for the next row, not for the segment
 				return w.exec("INSERT INTO posting (id, lists) VALUES (?, ?)", postingID(number, f, bucket), lists)
 			})
 			if err != nil {
