@@ -35,7 +35,8 @@ func (s *server) newAccounts(ctx context.Context, cfg *conf.Config, root []byte)
 		Store: takenStore{s.store, a.wake}, Classes: a.classes, Login: s.loginOf, UserName: s.accountName(cfg),
 		Settings: func() accounting.Settings {
 			now := s.cfg.Load()
-			set := accounting.Settings{Known: func(nas string) bool { return slices.Contains(nasNames(now), nas) }}
+			names := nasNames(now)
+			set := accounting.Settings{Known: func(nas string) bool { return slices.Contains(names, nas) }}
 			if s.retention.steady.Load() {
 				set.StaleAfter, set.Keep = now.Accounting.StaleAfter, days(now.Accounting.KeepDays)
 			}

@@ -15,16 +15,15 @@ import (
 // retention removes what is too old, by a clock that it does not believe at once: a machine
 // whose clock leaps would remove what is new.
 type retention struct {
-	began    time.Time   // when the server did, with the monotonic clock
-	steady   atomic.Bool // the clock is believed
-	reported bool        // that it is not
+	steady atomic.Bool // the clock is believed
+	leapt  time.Time   // when it was found not to be, with the monotonic clock; zero while it is
 }
 
 const (
 	// longestLeap is how long after the time that was noted last the clock is believed: a
 	// server may be off for a weekend.
 	longestLeap = 72 * time.Hour
-	// steadyAfter is how long the server has to run until a clock is believed that leapt.
+	// steadyAfter is how long the server has to run after that until the clock is believed.
 	steadyAfter = 24 * time.Hour
 )
 
@@ -48,14 +47,18 @@ func (s *server) believe(ctx context.Context, now time.Time) (bool, error) {
 		}
 	}
 	r := &s.retention
-	if leap := now.Sub(noted); !noted.IsZero() && (leap < 0 || leap > longestLeap) && now.Sub(r.began) < steadyAfter {
-		if !r.reported {
-			r.reported = true
-			s.logger.Warn("the clock is far from the time at which this server last ran: nothing is removed for being old until it has run for a day; correct the clock if it is wrong",
+	if !noted.IsZero() && now.Sub(noted).Abs() > longestLeap {
+		if r.leapt.IsZero() {
+			r.leapt = now
+			s.logger.Warn("the clock is far from the time at which this server last ran: nothing is removed for being old for a day; correct the clock if it is wrong",
 				"clock", now, "last", noted)
 		}
-		return false, nil
+		if now.Sub(r.leapt) < steadyAfter {
+			r.steady.Store(false)
+			return false, nil
+		}
 	}
+	r.leapt = time.Time{}
 	text, err := now.UTC().Truncate(time.Second).MarshalText()
 	if err == nil {
 		err = s.store.KeepNote(ctx, clockNote, clockNoteName, text)

@@ -176,6 +176,26 @@ func TestRetentionAndClocks(t *testing.T) {
 	k.has("act0 act1 act2 act3 act4", 5)
 }
 
+// TestRetentionAndALeap: a server that has run for long does not believe a clock that leaps
+// either, until it has been steady for a day; a second back is no leap.
+func TestRetentionAndALeap(t *testing.T) {
+	k := newKeeping(t, install(t, keepThirtyDays), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC))
+	defer k.end()
+	for _, step := range []struct {
+		by   time.Duration
+		want bool
+	}{
+		{0, true}, {48 * time.Hour, true}, {-time.Second, true}, {90 * time.Hour, false}, {time.Hour, false}, {24 * time.Hour, true}, {time.Hour, true},
+		{-900 * time.Hour, false}, {23 * time.Hour, false}, {2 * time.Hour, true},
+	} {
+		k.now = k.now.Add(step.by)
+		k.prune(t.Context())
+		if got := k.retention.steady.Load(); got != step.want {
+			t.Errorf("after %v: believed %v, want %v", step.by, got, step.want)
+		}
+	}
+}
+
 // TestLoginOfAClass: only a login that was accepted has sessions.
 func TestLoginOfAClass(t *testing.T) {
 	in := install(t, "")

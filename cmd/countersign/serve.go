@@ -106,7 +106,6 @@ func (a *app) serve(started func(*server) error) error {
 // before anybody is answered.
 func (a *app) newServer(cfg *conf.Config, logger *slog.Logger, level *slog.LevelVar) (*server, error) {
 	s := &server{app: a, logger: logger, level: level, registry: prometheus.NewRegistry(), regroup: make(chan struct{}, 1)}
-	s.retention.began = a.clock()
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	p, err := a.openParts(context.Background(), cfg, logger, s.registry)
 	if err != nil {
