@@ -57,7 +57,7 @@ const stepTime = 30 * time.Second
 func presentStep() int64 {
 	now := time.Now()
 	if next := now.Truncate(stepTime).Add(stepTime); next.Sub(now) < 12*time.Second {
-		time.Sleep(next.Sub(now))
+		time.Sleep(next.Sub(now) + 100*time.Millisecond) // FreeRADIUS's clock, time(2), is some milliseconds behind
 	}
 	return time.Now().Unix() / int64(stepTime/time.Second)
 }
