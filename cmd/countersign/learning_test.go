@@ -56,10 +56,18 @@ const stepTime = 30 * time.Second
 // end, so that there is time for logins with its codes: FreeRADIUS takes no others.
 func presentStep() int64 {
 	now := time.Now()
+	step := now.Unix() / int64(stepTime/time.Second)
 	if next := now.Truncate(stepTime).Add(stepTime); next.Sub(now) < 12*time.Second {
-		time.Sleep(next.Sub(now) + 100*time.Millisecond) // FreeRADIUS's clock, time(2), is some milliseconds behind
+		return nextStep(step)
 	}
-	return time.Now().Unix() / int64(stepTime/time.Second)
+	return step
+}
+
+// nextStep waits for the step after one, and until FreeRADIUS's clock, time(2), which is
+// some milliseconds behind, has come there too.
+func nextStep(step int64) int64 {
+	time.Sleep(time.Until(time.Unix((step+1)*int64(stepTime/time.Second), 0)) + 100*time.Millisecond)
+	return step + 1
 }
 
 // A thousand users log in at a FreeRADIUS that burns no codes and knows their seeds and
@@ -117,12 +125,6 @@ func TestLearning(t *testing.T) {
 	}
 	in.everybody(users, step+1)
 	contains(t, in.run("", "event", "list", "--limit", "1"), "accepted ")
-}
-
-// nextStep waits for the step after one.
-func nextStep(step int64) int64 {
-	time.Sleep(time.Until(time.Unix((step+1)*int64(stepTime/time.Second), 0)))
-	return step + 1
 }
 
 // everybody logs in with the code of a step, eight at a time.
