@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,7 +45,9 @@ type Book struct {
 	counts  counts
 	lag     lag
 
-	// The rest is for Run alone.
+	running sync.Mutex // held by Run, and by a count of Follow
+
+	// The rest is for who holds running.
 	taking  fault
 	tidying fault
 	taken   Position // the last entry that was taken
@@ -101,8 +104,11 @@ const (
 )
 
 // Run takes what comes into the log, marks sessions that have gone silent, and forgets
-// old ones, until ctx is done.
+// old ones, until ctx is done. Of several nodes with one store only one may run at a time.
 func (b *Book) Run(ctx context.Context) {
+	b.running.Lock()
+	defer b.running.Unlock()
+	b.counted, b.taken = false, Position{} // another node may have gone on since
 	sweep, count := time.NewTicker(sweepPause), time.NewTicker(countPause)
 	defer sweep.Stop()
 	defer count.Stop()

@@ -137,12 +137,21 @@ func (m *memory) all() []Session {
 
 func (m *memory) Records(context.Context, Position, func(*Entry) error) error { return nil }
 
-func (m *memory) Forwardable(context.Context, Position, int, func(*Entry) error) (Position, error) {
-	return Position{}, nil
+// Forwardable tells only how far the log was taken.
+func (m *memory) Forwardable(_ context.Context, after Position, _ int, _ func(*Entry) error) (Position, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if taken := (Position{uint64(m.taken), 0}); after.Before(taken) {
+		return taken, m.fail
+	}
+	return after, m.fail
 }
 
+// Waiting tells only where the log ends.
 func (m *memory) Waiting(context.Context, Position) (int64, time.Time, Position, error) {
-	return 0, time.Time{}, Position{}, nil
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return 0, time.Time{}, Position{uint64(len(m.log)), 0}, m.fail
 }
 
 type memoryTx struct{ *memory }

@@ -126,11 +126,7 @@ func New(o Options) (*Collector, error) {
 		return nil, fmt.Errorf("collector %q: %w", o.Name, err)
 	}
 	c := &Collector{Options: o, wake: make(chan struct{}, 1)}
-	figures, err := newFigures(c)
-	if err != nil {
-		return nil, fmt.Errorf("collector %q: %w", o.Name, err)
-	}
-	c.figures = figures
+	c.figures = newFigures(c)
 	if o.File != nil {
 		c.sink = newFile(c)
 	} else {
@@ -200,15 +196,27 @@ func (r *RADIUS) verify() error {
 	return nil
 }
 
-// Run forwards until ctx is done. It is called once: afterwards the Collector's metrics
-// are not registered any more.
+// Run forwards until ctx is done. Of several nodes with one queue only one may run, and each
+// goes on where the one before it noted that it was; it may be called again after that. Only
+// while it runs the Collector's metrics are registered.
 func (c *Collector) Run(ctx context.Context) {
-	defer c.figures.unregister()
-	defer c.sink.close()
+	if err := c.figures.register(); err != nil {
+		c.Logger.Error("the metrics of a collector are missing", "error", err)
+	}
+	defer c.stopped()
 	f := newForwarder(c)
 	if f.begin(ctx) {
 		f.run(ctx)
 	}
+}
+
+// stopped forgets how it stood: another node may go on.
+func (c *Collector) stopped() {
+	c.sink.close()
+	c.figures.unregister()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.standing = standing{}
 }
 
 // Wake says that there is something in the queue. It does not wait.

@@ -92,16 +92,28 @@ func TestMetrics(t *testing.T) {
 	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("promtool check metrics: %v: scripts/test installs it\n%s", err, out)
 	}
-	o.Name, o.Queue, o.Cursors, o.Registerer = "archive", s, s, registry
-	if _, err := New(o); err != nil {
-		t.Errorf("a second collector: %v", err)
-	}
-	o.Name = "billing"
-	if _, err := New(o); err == nil {
-		t.Error("two collectors have one name")
-	}
 	k.stop()
-	if _, err := New(o); err != nil {
-		t.Errorf("the name is not free again: %v", err)
+	if page := pageOf(registry); strings.Contains(page, "countersign_collector_") {
+		t.Errorf("metrics of a collector that another node may work for:\n%s", page)
 	}
+}
+
+// TestRunAgain stops a collector, as when another node goes on, and has it go on later.
+func TestRunAgain(t *testing.T) {
+	s, p := newStore(), newPeer(t)
+	s.cursors["billing"] = accounting.Position{}
+	s.fill(time.Now(), 40, 4)
+	k := newKit(t, s, toPeers(patienceOfTests, p))
+	k.start()
+	k.untilDone()
+	k.stop()
+	s.fill(time.Now(), 40, 4)
+	if state, err := k.State(t.Context()); err != nil || state.Waiting != 40 {
+		t.Errorf("%d records wait, error %v, want 40", state.Waiting, err)
+	}
+	k.start()
+	k.untilDone()
+	line := `countersign_collector_up{collector="billing"} 1`
+	k.until(line, func() bool { return strings.Contains(pageOf(k.Registerer.(*prometheus.Registry)), line) })
+	k.stop()
 }

@@ -8,7 +8,8 @@ import (
 
 // figures are the metrics of one Collector. Each has its name as a label.
 type figures struct {
-	registerer prometheus.Registerer // nil when they are not registered
+	registerer prometheus.Registerer // nil when they are never registered
+	all        []prometheus.Collector
 	registered []prometheus.Collector
 
 	forwarded, repeats, failures, skipped prometheus.Counter
@@ -26,7 +27,7 @@ func gauge(name, help string) prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Name: metricName(name), Help: help})
 }
 
-func newFigures(c *Collector) (*figures, error) {
+func newFigures(c *Collector) *figures {
 	f := &figures{
 		forwarded: counter("forwarded_total", "Accounting records that the collector has taken."),
 		repeats:   counter("repeats_total", "Accounting-Requests that were sent again because there was no answer."),
@@ -41,8 +42,11 @@ func newFigures(c *Collector) (*figures, error) {
 		records:  gauge("queue_records", "Accounting records that wait for the collector."),
 	}
 	f.up.Set(1)
-	all := []prometheus.Collector{f.forwarded, f.repeats, f.failures, f.skipped, f.latency, f.inFlight, f.up, f.records, c.age()}
-	return f, f.register(c, append(all, c.limits()...))
+	f.all = append([]prometheus.Collector{f.forwarded, f.repeats, f.failures, f.skipped, f.latency, f.inFlight, f.up, f.records, c.age()}, c.limits()...)
+	if c.Registerer != nil {
+		f.registerer = prometheus.WrapRegistererWith(prometheus.Labels{"collector": c.Name}, c.Registerer)
+	}
+	return f
 }
 
 // age is the metric that changes by itself.
@@ -75,12 +79,11 @@ func (c *Collector) limits() []prometheus.Collector {
 	return all
 }
 
-func (f *figures) register(c *Collector, all []prometheus.Collector) error {
-	if c.Registerer == nil {
+func (f *figures) register() error {
+	if f.registerer == nil {
 		return nil
 	}
-	f.registerer = prometheus.WrapRegistererWith(prometheus.Labels{"collector": c.Name}, c.Registerer)
-	for _, one := range all {
+	for _, one := range f.all {
 		if err := f.registerer.Register(one); err != nil {
 			f.unregister()
 			return fmt.Errorf("registering its metrics: %w", err)
