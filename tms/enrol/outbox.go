@@ -15,7 +15,7 @@ import (
 
 const (
 	senders   = 4                // mails that are sent at a time
-	claimTime = 45 * time.Second // how long a mail is one sender's, unless renewed
+	claimTime = 9 * time.Second  // how long a mail is one sender's, unless renewed: when its node dies another sends it then
 	sendTime  = 6 * time.Minute  // how long one may take, at most
 	endTime   = 5 * time.Second  // how long those that are being sent get at the end
 	pollEvery = time.Minute      // to find mails that another node has queued
