@@ -37,6 +37,7 @@ type Config struct {
 	Orders      []OrderRule `toml:"order"`
 	OTPService  OTPService  `toml:"otp_service"`
 	Store       Store       `toml:"store"`
+	Cluster     Cluster     `toml:"cluster"`
 
 	SessionLimits []SessionLimit `toml:"session_limit"`
 	Accounting    Accounting     `toml:"accounting"`
@@ -82,16 +83,6 @@ type Radius struct {
 	// Dictionaries are files in FreeRADIUS's dictionary format, with the
 	// attributes of [[reply]] that are not built in.
 	Dictionaries []string `toml:"dictionaries"`
-}
-
-// Store is the table [store]: what is kept, and the key that seals it.
-type Store struct {
-	// CacheUsers is how many users are kept in memory, at about 200 bytes each.
-	CacheUsers int `toml:"cache_users" bounds:"1 to 100000000"`
-
-	// KeyFile is the file of the key that seals seeds and PINs. "" leaves the
-	// choice to [Config.KeyFile].
-	KeyFile string `toml:"key_file"`
 }
 
 // Metrics is the table [metrics]: /metrics, /healthz and /readyz.
@@ -163,7 +154,8 @@ func Defaults() *Config {
 			Digits:    6,
 			Period:    30 * time.Second,
 		},
-		Store: Store{CacheUsers: 1000000},
+		Store:   defaultStore(),
+		Cluster: defaultCluster(),
 
 		Accounting: defaultAccounting(),
 

@@ -119,6 +119,7 @@ func (c *Config) readFiles(r *report) {
 	}
 	r.readSecret(mailPassword, "mail.password", &c.Mail.Password, c.Mail.PasswordFile)
 	r.readCertificates("mail.ca_file", c.Mail.CAFile)
+	r.readSecret(databasePassword, "store.password", &c.Store.Password, c.Store.PasswordFile)
 	r.readSecret(sharedSecret, "tms.radius_secret", &c.TMS.RadiusSecret, c.TMS.RadiusSecretFile)
 	r.readCertificates("tms.ca_file", c.TMS.CAFile)
 	for i := range c.Collectors {
@@ -197,7 +198,7 @@ func syntaxFault(name string, text []byte, err error) Fault {
 // resolve makes paths relative to folder.
 func (c *Config) resolve(folder string) {
 	paths := []*string{
-		&c.DataDir, &c.Store.KeyFile, &c.Web.CertificateFile, &c.Web.KeyFile, &c.Web.ClientDir,
+		&c.DataDir, &c.Store.KeyFile, &c.Store.PasswordFile, &c.Web.CertificateFile, &c.Web.KeyFile, &c.Web.ClientDir,
 		&c.Mail.CAFile, &c.Mail.PasswordFile, &c.Enrol.Templates,
 		&c.TMS.CAFile, &c.TMS.RadiusSecretFile,
 	}

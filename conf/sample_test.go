@@ -107,7 +107,7 @@ func TestSampleDescribesEveryKey(t *testing.T) {
 // describedAt returns the key whose comment in the sample describes key too.
 func describedAt(key string) string {
 	switch {
-	case key == "nas[0].secret", key == "directory[0].bind_password", key == "mail.password", key == "tms.radius_secret", key == "collector[0].secret":
+	case key == "nas[0].secret", key == "directory[0].bind_password", key == "mail.password", key == "tms.radius_secret", key == "collector[0].secret", key == "store.password":
 		return key + "_file"
 	case key == "reply[0].name", key == "reply[0].attributes", key == "order[0].name", key == "order[0].order",
 		key == "session_limit[0].name", key == "session_limit[0].max_sessions", key == "session_limit[0].max_total":

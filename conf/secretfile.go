@@ -22,6 +22,8 @@ var (
 		"use at least 16 random characters, as `openssl rand -hex 16` prints them, here and in the NAS"}
 	bindPassword = secretKind{"password", 1, 256, "give the one of the account bind_dn"}
 	mailPassword = secretKind{"password", 1, 256, "give the one of the account user"}
+
+	databasePassword = secretKind{"password", 1, 256, "give the one of the user in dsn"}
 )
 
 // readSecret reads a secret from the file at path, if there is one. key is that

@@ -39,6 +39,7 @@ func (c *Config) verify(r *report) {
 	c.verifyPasses(r)
 	c.verifyTMS(r)
 	c.verifyAccounting(r)
+	c.verifyStore(r)
 }
 
 // listener is an address to listen on, and the key that has it.
