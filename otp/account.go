@@ -18,6 +18,7 @@ type Account struct {
 	Disabled bool
 	PIN      PIN
 	Home     Home
+	Last     LastLogin
 	Tokens   []Token
 }
 
@@ -122,10 +123,16 @@ type Attempt struct {
 	// the proof of it, of the other methods.
 	Passcode  Passcode
 	Challenge Challenge
+	// Login, where one of several servers decides, stands for the login: it is the same
+	// when the login comes again, to any of them. Zero: it is not known.
+	Login LoginKey
 	// Preset, when not Undecided, is a verdict the caller has reached by itself
 	// and that only has to be recorded. One that accepts holds unless an administrator
 	// has disabled the user.
 	Preset Verdict
+	// LetIn: the login was let in already, while nothing could be recorded. So Preset holds
+	// whatever became of the user.
+	LetIn bool
 	// WithoutToken says what becomes of a user who holds no token at all, where
 	// that is no reason to refuse: Excluded, or what came of asking the directory.
 	// AskWithoutToken says that the caller has not asked yet: then such an
@@ -170,6 +177,7 @@ type Attempt struct {
 	Event    EventID
 
 	verifier *Verifier
+	noted    [2]noted // what was counted when it was decided before
 }
 
 // Decision is the outcome of one attempt.
@@ -181,8 +189,12 @@ type Decision struct {
 	// from the server's clock, or counters that were skipped.
 	Offset int64
 	// Repeated: the same wrong passcode from the same source again within
-	// Policy.RepeatTime, which did not count.
+	// Policy.RepeatTime, or the very same login, which did not count.
 	Repeated bool
+	// Same: Account.Last is this login, and it is accepted once more. Nothing was burned.
+	Same bool
+	// Renews: this is Account.Last from now on.
+	Renews bool
 	// LockedNow: this attempt locked the token.
 	LockedNow bool
 	// Outstanding: nothing was decided or recorded: the caller has to ask the

@@ -25,6 +25,8 @@
 //	learned        a token that became the user's by showing the code the TMS accepted
 //	active         a token that is enough by itself: not learned, or learned and proven
 //	shadow         the TMS decides, and our own tokens only say what they would have
+//	the same login one that comes again to this or another server, from the same NAS and station
+//	miss           a passcode or password that was wrong, as servers tell each other
 //
 // # How an attempt is decided
 //
@@ -149,4 +151,38 @@
 // codes there, wrong codes behind the right PIN are counted for the user, from wherever
 // they come, in memory, at the end of a login: after some of them these tokens are not
 // looked at for a time, which grows as in step 2 above. The TMS is asked all the same, and an accept forgives.
+//
+// # When there are several servers
+//
+// Servers that share a TokenStore are equal. The store burns a code by a conditional write,
+// and has who lost decide once more by the account as it is now: so Decide may be called
+// several times for one Submit, and what it counts in memory it counts once.
+//
+// A gateway may send one login to two servers, at once or one after the other. Each knows it
+// by Attempt.Login, a keyed hash of the NAS, the user, the station and what was typed or
+// proved, for the account has with it what was decided last (Account.Last). Before anything
+// else is looked at, where the login is that one and no older than Policy.SameLoginWindow,
+//
+//  1. what our own tokens accepted is answered_elsewhere, to which no reply is given, for a
+//     refusal could overtake the accept. With Policy.RepeatSameLogin it is accepted again, if
+//     a token still shows the code as a used one; nothing is burned;
+//  2. what the TMS accepted, or asked more after, is answered_elsewhere in any case, because
+//     nobody has kept what the TMS gave with it;
+//  3. what was refused for a wrong passcode is refused again by the same verdict, and does
+//     not count. Who had to wait is decided anew.
+//
+// Who is disabled is refused all the same, and whatever is done to a user or a token has the
+// store forget the last login. Another NAS or another station is another login: the code is
+// replayed there. A refusal does not take the place of an accept that is younger than the
+// window, and a repeat never makes the window longer. The age is by one clock, the store's;
+// the clocks of the servers may differ by seconds, which moves the window of codes by as
+// much, and lets none pass twice. Who logs in with two codes within the window at once may
+// be refused for the first by a server that is late.
+//
+// Wrong PINs, wrong codes that count for a user, and wrong directory passwords are counted
+// by each server and told to the others twice a second or so (ShareMisses, TakeMisses,
+// PutMisses): they add up, and a right login forgives them everywhere. Guesses at several
+// servers within that time each count where they are made. Each server for itself remembers
+// the last wrong passcode of a source (step 9), the wrong passwords themselves, and
+// that somebody asks the directory about a user right now.
 package otp

@@ -22,13 +22,15 @@ const lostTime = 2 * time.Minute
 // sources too. Bounded, and kept in memory only.
 type questions struct {
 	mu      sync.Mutex
-	entries map[uint64]*question // by user
+	entries map[missKey]*question // by user
+	news    news
 }
 
 // question is what is remembered of one user.
 type question struct {
 	asking     chan struct{} // somebody asks about this user now, until it is closed
-	wrong      []uint64      // keyed hashes of the wrong passwords
+	wrong      []uint64      // keyed hashes of the wrong passwords that this server knows of
+	count      int           // how many there were, at any server
 	last       int64         // Unix nanoseconds, when one of them was last shown
 	unanswered uint64        // keyed hash of a password without an answer
 	until      int64         // Unix nanoseconds, how long that counts
@@ -67,7 +69,7 @@ func (v *Verifier) tryToAsk(a *Attempt) (instead Verdict, ask bool, others <-cha
 	q := &v.questions
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := q.entry(maphash.Bytes(v.misses.seed, a.User), now, p)
+	e := q.entry(v.misses.person(a), now, p)
 	switch {
 	case e.asking != nil:
 		return Undecided, false, e.asking
@@ -76,9 +78,9 @@ func (v *Verifier) tryToAsk(a *Attempt) (instead Verdict, ask bool, others <-cha
 	case slices.Contains(e.wrong, sum):
 		e.last = now
 		return WrongPassword, false, nil
-	case len(e.wrong) >= p.MaxWrongPasswords:
+	case e.count >= p.MaxWrongPasswords:
 		return Throttled, false, nil
-	case len(e.wrong)+e.lost >= p.MaxWrongPasswords:
+	case e.count+e.lost >= p.MaxWrongPasswords:
 		return Undecided, false, nil
 	}
 	e.asking = make(chan struct{})
@@ -89,7 +91,7 @@ func (v *Verifier) tryToAsk(a *Attempt) (instead Verdict, ask bool, others <-cha
 // Undecided when there was no answer.
 func (v *Verifier) DirectoryAnswered(a *Attempt, answer Verdict) {
 	sum := maphash.Bytes(v.misses.seed, a.Passcode.bytes())
-	user := maphash.Bytes(v.misses.seed, a.User)
+	user, p := v.misses.person(a), v.policy.Load()
 	q := &v.questions
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -105,14 +107,18 @@ func (v *Verifier) DirectoryAnswered(a *Attempt, answer Verdict) {
 	switch answer {
 	case Accepted:
 		delete(q.entries, user)
+		if e.count > 0 {
+			q.news.forgive(user, p)
+		}
 	case WrongPassword:
-		e.wrong, e.last = append(e.wrong, sum), a.At.UnixNano()
+		e.wrong, e.count, e.last = append(e.wrong, sum), e.count+1, a.At.UnixNano()
+		q.news.count(user, e.last, p)
 	}
 }
 
 // entry finds or makes the entry of a user. When there are too many, any other
 // makes room.
-func (q *questions) entry(user uint64, now int64, p *Policy) *question {
+func (q *questions) entry(user missKey, now int64, p *Policy) *question {
 	e := q.entries[user]
 	switch {
 	case e == nil:
@@ -127,7 +133,7 @@ func (q *questions) entry(user uint64, now int64, p *Policy) *question {
 		e = &question{}
 		q.entries[user] = e
 	case now-e.last > int64(p.WrongPasswordTime):
-		e.wrong = e.wrong[:0]
+		e.wrong, e.count = e.wrong[:0], 0
 	}
 	if now-e.lastLost > int64(lostTime) {
 		e.lost = 0

@@ -23,6 +23,12 @@ type Policy struct {
 	MaxWrongPasswords int           // wrong passwords of a user that the directory is shown
 	WrongPasswordTime time.Duration // within this, which begins anew with each
 
+	// SameLoginWindow is for how long after an answer a login is the same login, when it
+	// comes again with Attempt.Login; 0 is not at all. RepeatSameLogin has one that was
+	// accepted by our own tokens accepted again then; otherwise it gets no reply.
+	SameLoginWindow time.Duration
+	RepeatSameLogin bool
+
 	Agreements int // logins that TMS and a learned token agree about until it is active, at least 1
 }
 
@@ -34,6 +40,7 @@ func DefaultPolicy() Policy {
 		ThrottleAfter: 3, ThrottleFirst: time.Second, ThrottleMax: time.Minute,
 		ThrottleForget: 15 * time.Minute, ThrottleEntries: 65536,
 		MaxWrongPasswords: 3, WrongPasswordTime: 30 * time.Minute,
-		Agreements: 2,
+		SameLoginWindow: 5 * time.Second,
+		Agreements:      2,
 	}
 }

@@ -126,9 +126,9 @@ func (s *scratch) takenByTMS(said Verdict, misses *misses) {
 		d.Own = Replayed
 	}
 	s.useShown()
-	misses.note(misses.source(a), a.At, d, s.policy)
+	misses.note(misses.source(a), a, s.policy)
 	if d.Verdict.Accepts() {
-		misses.forgive(misses.guesses(a))
+		misses.forgive(misses.guesses(a), s.policy)
 	}
 }
 
@@ -189,12 +189,12 @@ func (s *scratch) useShown() {
 func (s *scratch) refusedByTMS(misses *misses) {
 	a, d := s.attempt, &s.attempt.Decision
 	source := misses.source(a)
-	d.Verdict, d.Repeated = RefusedByTMS, misses.repeated(source, a, s.policy)
+	d.Verdict, d.Repeated = RefusedByTMS, misses.repeated(source, ofSource, a, s.policy)
 	if !a.Answer {
 		s.spareAndCount((*Token).list, misses)
 		s.compareRefused()
 	}
-	misses.note(source, a.At, d, s.policy)
+	misses.note(source, a, s.policy)
 }
 
 // compareRefused notes what our own tokens say of a passcode that the TMS has refused.
@@ -226,8 +226,8 @@ func (s *scratch) withoutTMS(misses *misses) {
 	}
 	if t := s.accepting(); t != nil {
 		s.settle(t)
-		misses.note(misses.source(a), a.At, d, s.policy)
-		misses.forgive(misses.guesses(a))
+		misses.note(misses.source(a), a, s.policy)
+		misses.forgive(misses.guesses(a), s.policy)
 	}
 }
 
@@ -261,8 +261,8 @@ func (s *scratch) spareAndCount(which func(*Token, time.Time) bool, misses *miss
 		return nil
 	}
 	best := s.tryTokens(which)
-	if best == nil && s.guessed() && !misses.repeated(guesses, a, s.policy) {
-		misses.count(guesses, a.At.UnixNano(), s.policy)
+	if best == nil && s.guessed() && !misses.repeated(guesses, ofGuesses, a, s.policy) {
+		misses.count(guesses, ofGuesses, a, s.policy)
 	}
 	return best
 }

@@ -86,6 +86,9 @@ const (
 	// TooManySessions: the user, or a group of users together, has as many sessions as are
 	// allowed. The passcode was not looked at.
 	TooManySessions
+	// AnsweredElsewhere: another server, or this one, has accepted this very login a moment
+	// ago. No reply is given, because a refusal could overtake the accept.
+	AnsweredElsewhere
 	verdictCount
 )
 
@@ -96,7 +99,7 @@ var verdicts = [verdictCount]string{
 	"directory_refused", "token_created",
 	"token_expired", "enrolling", "invited", "enrolment_refused",
 	"accepted_by_tms", "refused_by_tms", "asked_by_tms", "cannot_ask", "tms_down",
-	"too_many_sessions",
+	"too_many_sessions", "answered_elsewhere",
 }
 
 // Accepts reports whether the login is let in.

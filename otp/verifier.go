@@ -21,7 +21,7 @@ type Verifier struct {
 
 // NewVerifier joins a store and a policy.
 func NewVerifier(store TokenStore, policy Policy) *Verifier {
-	v := &Verifier{store: store, misses: misses{seed: maphash.MakeSeed(), entries: map[uint64]*miss{}}, questions: questions{entries: map[uint64]*question{}}}
+	v := &Verifier{store: store, misses: misses{seed: maphash.MakeSeed(), entries: map[missKey]*miss{}}, questions: questions{entries: map[missKey]*question{}}}
 	v.scratch.New = func() any { return new(scratch) }
 	v.SetPolicy(policy)
 	return v
@@ -30,12 +30,16 @@ func NewVerifier(store TokenStore, policy Policy) *Verifier {
 // SetPolicy replaces the figures for the attempts that follow.
 func (v *Verifier) SetPolicy(p Policy) { v.policy.Store(&p) }
 
+// SameLoginWindow is that of the Policy.
+func (v *Verifier) SameLoginWindow() time.Duration { return v.policy.Load().SameLoginWindow }
+
 // Submit has an attempt decided; a.Waiter is told. It does not wait. It
 // returns false when the store takes no more, and then nobody is told.
 func (v *Verifier) Submit(a *Attempt) bool {
 	a.verifier = v
 	a.Decision = Decision{}
 	a.Event = EventID{}
+	a.noted = [2]noted{}
 	return v.store.Submit(a)
 }
 
@@ -54,12 +58,14 @@ func (a *Attempt) Decide(account *Account) {
 }
 
 // NeedsAccount reports whether the account has to be known to decide.
-func (a *Attempt) NeedsAccount() bool { return a.Preset == Undecided || a.Preset.Accepts() }
+func (a *Attempt) NeedsAccount() bool {
+	return a.Preset == Undecided || a.Preset.Accepts() && !a.LetIn
+}
 
 // preset takes over the verdict of the caller.
 func (a *Attempt) preset(account *Account) {
 	a.Decision.Verdict = a.Preset
-	if a.Preset.Accepts() && account.Disabled {
+	if a.Preset.Accepts() && account.Disabled && !a.LetIn {
 		a.Decision.Verdict = UserDisabled
 	}
 }
@@ -71,11 +77,12 @@ func (s *scratch) run(v *Verifier, a *Attempt, account *Account) {
 	d := &a.Decision
 	switch {
 	case d.Outstanding:
-	case a.Doubtful && !d.Verdict.Accepts() && d.Verdict != AskedByTMS:
+	case a.Doubtful && !d.Verdict.Accepts() && d.Verdict != AskedByTMS && d.Verdict != AnsweredElsewhere:
 		d.Verdict = Undecided
 	case a.OrPassword && a.Challenge != nil && (d.Verdict == WrongPasscode || d.Verdict == UnknownUser || d.Verdict == NoToken):
 		d.Verdict = NeedsPAP // it may have been the password, which the directory cannot verify
 	}
+	d.Renews = s.renews()
 	s.attempt, s.account, s.trial.challenge = nil, nil, nil
 }
 
@@ -101,6 +108,9 @@ type try struct {
 
 // decide is the whole of it; doc.go tells it in prose.
 func (s *scratch) decide(misses *misses) {
+	if s.again() {
+		return
+	}
 	if s.concernsTMS() {
 		if s.byTMS(misses) {
 			return
@@ -129,10 +139,10 @@ func (s *scratch) byTokens(misses *misses) {
 		s.settle(best)
 	} else {
 		d.Verdict = s.wrong()
-		d.Repeated = misses.repeated(source, a, s.policy)
+		d.Repeated = misses.repeated(source, ofSource, a, s.policy)
 		s.count(d)
 	}
-	misses.note(source, a.At, d, s.policy)
+	misses.note(source, a, s.policy)
 	if waits && d.Verdict != Accepted {
 		d.Verdict = Throttled
 	}

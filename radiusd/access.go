@@ -23,6 +23,9 @@ func (l *loop) serveAccessRequest(r *request) {
 		return
 	}
 	r.readCredentials(&l.direct.scratch)
+	if l.keyer != nil && r.attempt.Preset == otp.Undecided {
+		r.attempt.Login = r.loginKey(l.keyer)
+	}
 	r.nas.observed.login(r)
 	if r.attempt.Preset == otp.Unreadable && r.packet.MessageAuthenticator == 0 {
 		l.complain(r.nas, &r.from, unreadable, nil)
@@ -71,6 +74,38 @@ func (r *request) readPAP(scratch *packet.Scratch) {
 func (r *request) readProof(method otp.Method) {
 	r.proof.method = method
 	r.attempt.Method, r.attempt.Challenge = method, &r.proof
+}
+
+// loginKey stands for the login, whatever server it comes to and under whatever Identifier:
+// the NAS, the user, the station, what was typed or proved, and the dialog it belongs to.
+func (r *request) loginKey(k *otp.Keyer) otp.LoginKey {
+	k.AddString(r.nas.Name)
+	k.Add(r.attempt.User)
+	k.Add(r.packet.CallingStationID)
+	k.Add(r.packet.State)
+	r.addProof(k)
+	return k.Sum()
+}
+
+// addProof adds what was typed or proved, and how.
+func (r *request) addProof(k *otp.Keyer) {
+	p := &r.packet
+	method := [1]byte{byte(r.attempt.Method)}
+	k.Add(method[:])
+	switch r.attempt.Method {
+	case otp.PAP:
+		k.Add(r.typed)
+	case otp.CHAP:
+		id, challenge, response, _ := p.CHAP()
+		number := [1]byte{id}
+		k.Add(number[:])
+		k.Add(challenge)
+		k.Add(response)
+	default:
+		k.Add(p.MSCHAPChallenge)
+		k.Add(p.MSCHAPResponse)
+		k.Add(p.MSCHAP2Response)
+	}
 }
 
 // writeAccess writes the reply that the verdict asks for.

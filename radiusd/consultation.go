@@ -18,6 +18,7 @@ type consultations struct {
 	errands // those that wait, and those that workers are at
 	backend Backend
 	guard   *guard
+	shared  *sharedGuard // stands for the guard where there are several servers
 	breaker *breaker
 	metrics *tmsMetrics
 }
@@ -28,7 +29,8 @@ func newConsultations(o *Options) *consultations {
 		return nil
 	}
 	return &consultations{
-		errands: newErrands(o.BackendLogins), backend: o.Backend, guard: newGuard(o), breaker: newBreaker(o),
+		errands: newErrands(o.BackendLogins), backend: o.Backend, guard: newGuard(o), shared: newSharedGuard(o),
+		breaker: newBreaker(o),
 		metrics: newTMSMetrics(),
 	}
 }
@@ -49,20 +51,30 @@ func (t *consultations) hire(ctx context.Context, workers *sync.WaitGroup, n int
 // has taken the login.
 func (r *request) consult() reason {
 	t := r.loop.server.tms
+	if t.shared != nil {
+		r.shownKey, r.claimedOver = t.shared.key(r), false
+		t.claim(r, unseen)
+		return admitted
+	}
 	r.sum = t.guard.key(r)
-	switch saw := t.guard.begin(r.sum, r.sinceStart(), r.mayAsk(tmsDialog)); {
-	case saw == showing: // it may be the same login under another Identifier
+	return r.sighted(t.guard.begin(r.sum, r.sinceStart(), r.mayAsk(tmsDialog)))
+}
+
+// sighted goes on with a login of which this is known: when it is nothing it is shown.
+func (r *request) sighted(saw sighting) reason {
+	switch saw {
+	case showing: // it may be the same login under another Identifier
 		return tmsInFlight
-	case saw == sawAccepted:
+	case sawAccepted:
 		return r.settle(otp.Replayed)
-	case saw == sawRefused:
+	case sawRefused:
 		return r.hear(otp.TMSRefused)
-	case saw == sawQuestion:
+	case sawQuestion:
 		return r.settle(otp.CannotAsk)
-	case saw == sawNothing:
+	case sawNothing:
 		return r.hear(otp.TMSUnavailable)
 	}
-	switch {
+	switch t := r.loop.server.tms; {
 	case !t.breaker.closed():
 		r.saw(unseen)
 		return r.hear(otp.TMSUnavailable)
@@ -85,7 +97,13 @@ func (r *request) queue() bool {
 }
 
 // saw tells the guard what came of a login.
-func (r *request) saw(what sighting) { r.loop.server.tms.guard.settle(r.sum, what, r.sinceStart()) }
+func (r *request) saw(what sighting) {
+	if t := r.loop.server.tms; t.shared != nil {
+		t.shared.settle(r.shownKey, what, t.guard.keep[what])
+	} else {
+		t.guard.settle(r.sum, what, r.sinceStart())
+	}
+}
 
 func (r *request) sinceStart() time.Duration {
 	s := r.loop.server
@@ -249,7 +267,7 @@ func (r *request) relay(reply *BackendReply) (reason, error) {
 		r.loop.complain(r.nas, &r.from, tmsQuestion, nil)
 		return r.settle(otp.CannotAsk), nil
 	}
-	r.saw(unseen)
+	r.saw(sawAsked)
 	if err := r.seal(r.newDialog(tmsDialog, reply.Dialog)); err != nil {
 		return undecided, fmt.Errorf("asking user %q what the TMS wants to know: %w", r.attempt.User, err)
 	}

@@ -15,6 +15,7 @@ import (
 // returns a reason, nobody has taken it.
 func (r *request) decide(rules *Rules) reason {
 	r.rules, r.errand, r.identity, r.replies, r.pool = rules, noErrand, nil, r.replies[:0], ""
+	r.excused, r.late = false, false
 	r.resume()
 	if r.plain = r.isPlain(); r.plain {
 		return r.submitPlain()
@@ -210,7 +211,7 @@ func (r *request) proxyStates() (octets int) {
 // password.
 func (r *request) exclude() {
 	if verdict := excluded(r.trace.Pass, r.attempt.Method); verdict == otp.Excluded {
-		r.attempt.Preset = verdict
+		r.attempt.Preset, r.excused = verdict, true
 	} else {
 		r.attempt.OrPassword = true
 		r.attempt.Doubtful = r.trace.Source == exclusions.Unavailable
@@ -281,7 +282,7 @@ func (r *request) submit() reason {
 	if !r.plain && r.attempt.Trace == nil {
 		r.record()
 	}
-	if !r.loop.server.verifier.Submit(&r.attempt) {
+	if !r.loop.server.verifier.Submit(&r.attempt) && !r.letIn() {
 		return storeBusy
 	}
 	return admitted

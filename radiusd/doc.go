@@ -198,6 +198,42 @@
 // verify, from those of the TMS and from names that nobody has; all that is said to them is
 // the same.
 //
+// # Several servers
+//
+// Servers that share the store, the Sealer and Options.SharedKey stand in for each other. A
+// gateway may ask one after the other, or all at once and take the first answer. Each of
+// them knows a login by its key ([otp.LoginKey]): of the name of the NAS, the user as
+// typed, Calling-Station-Id, State, the method, and the passcode or the proof, but not of
+// Identifier and Request Authenticator. What another server has accepted within
+// [otp.Policy].SameLoginWindow, or this one under another Identifier, gets no reply here; it is logged
+// like any login, as answered_elsewhere, and counted, and its retransmissions are silence. CHAP
+// whose challenge is the Request Authenticator is the same login only if that is the same.
+//
+// Shared are what the store has: users, tokens, states, rules, sessions, records; the
+// dialogs, because they are nowhere but in their States; what was shown to the TMS
+// ([Sightings]); how often somebody was wrong ([otp.Verifier.ShareMisses]); and, as far as
+// they are told ([Server.SetSenders]), which NASes send Message-Authenticators. Each
+// server has for itself the reply cache, the circuit breaker of the TMS, the figures and
+// metrics, what was seen of a NAS, what it owes the store, and what a Backend keeps. A
+// Dialog of more than 64 octets a Backend has to keep, so its dialog may have to end where
+// it began: elsewhere its answer gets no reply. A directory is asked by each
+// server: a wrong password that a gateway sends to two at once counts there twice.
+//
+// A login that is for the TMS is claimed before it is shown, by a key of user and passcode,
+// and what came of it is noted there. Who does not get the claim is silent while another
+// shows it; then it goes by what came of it, as told above. If it is the same login that
+// was accepted, or asked for more, it is answered_elsewhere. When nobody can tell whether a
+// login was claimed there is no reply. A server that ends while it shows a login leaves one
+// that was not answered, after one and a half times Options.BackendTime.
+//
+// While the store is away no code is accepted and no reply is given, for the code may have
+// been used. Who needs neither code nor password by a rule is let in all the same, with
+// Options.ExcludedWhenStoreDown: without a Class, because there is no record to name, and
+// though nobody can tell whether an administrator has disabled the user. These logins are
+// recorded, with their own time, when the store is back; up to 100,000 are kept for that, in
+// memory, and when that is full nobody is let in any more. A server that is killed before
+// loses them, but for its log.
+//
 // # Errands
 //
 // What waits for a directory or for the Enroller is done by workers, a fixed number of
@@ -316,7 +352,11 @@
 //     proxy. The TMS gets a request of ours, its State stays with us, and of its reply the
 //     NAS gets what the Backend lets through.
 //   - RFC 5080 section 2.2.2 answers a repeat by the reply that was kept. One that was shown
-//     to the TMS and got none is kept, too, as one to be left without.
+//     to the TMS and got none is kept, too, as one to be left without; so is one that another
+//     server has answered.
+//   - RFC 2865 section 2.5 lets a NAS send a request to another server, under the same
+//     Identifier and Request Authenticator or others. Where servers stand in for each other
+//     it is known as the same login, and gets no reply if it was accepted.
 //   - RFC 2865 section 5.25 leaves it to the server what a Class is; ours is text of at most
 //     128 octets, and a NAS that takes a Class for a group of its own is configured to get
 //     none of ours.
@@ -349,5 +389,7 @@
 // Backend speaks to it. An alias is what may be another name of a user. An errand is
 // what a login waits for a directory or the Enroller for. A session is what the NAS reports
 // at UDP 1813, and a session limit bounds how many there are. A dialog is what begins with an Access-Challenge.
+// The same login is one that has come to this or another server before, from the same NAS
+// and station. A login is let in that is accepted without being recorded, and owed until it is.
 // A user is invited who may become the holder of a token that is nobody's yet.
 package radiusd

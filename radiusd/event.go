@@ -42,6 +42,9 @@ func (s *Server) emit(r *request, now time.Time) {
 	if d.Repeated {
 		line.AddAttrs(slog.Bool("repeated", true))
 	}
+	if r.late {
+		line.AddAttrs(slog.Bool("unrecorded", true))
+	}
 	if d.LockedNow {
 		line.AddAttrs(slog.Bool("locked_now", true))
 	}

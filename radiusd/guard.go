@@ -8,7 +8,8 @@ import (
 	"countersign/otp"
 )
 
-// sighting is what is known of a login that may have been shown to the Backend before.
+// sighting is what is known of a login that may have been shown to the Backend before. The
+// numbers are in Sightings, which other versions of the server may have to read.
 type sighting uint8
 
 const (
@@ -18,6 +19,7 @@ const (
 	sawRefused                  // it was refused
 	sawQuestion                 // it was answered by a question that the NAS could not show
 	sawNothing                  // it was not answered, and nobody knows what became of the code
+	sawAsked                    // it was answered by a question; of interest to other servers only
 	sightings
 )
 

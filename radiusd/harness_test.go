@@ -51,6 +51,8 @@ type ledger struct {
 	busy     bool
 	decided  int
 	traces   [][]byte // of what was decided
+	last     map[string]time.Time
+	records  []otp.Attempt // of what was let in already
 }
 
 func (s *ledger) Submit(a *otp.Attempt) bool {
@@ -81,7 +83,18 @@ func (s *ledger) decide(a *otp.Attempt) {
 		}
 		s.accounts[string(a.User)] = account
 	}
+	account.Last.Age = a.At.Sub(s.last[string(a.User)])
 	a.Decide(account)
+	if a.Decision.Renews && len(account.Tokens) > 0 { // it is kept with a token
+		if s.last == nil {
+			s.last = map[string]time.Time{}
+		}
+		s.last[string(a.User)] = a.At
+		account.Last = otp.LastLogin{Key: a.Login, Verdict: a.Decision.Verdict}
+	}
+	if a.LetIn {
+		s.records = append(s.records, *a)
+	}
 	if a.Decision.Outstanding { // which may come back at once
 		s.mu.Unlock()
 		defer s.mu.Lock()

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"countersign/otp"
 	"countersign/radiusd/packet"
 )
 
@@ -50,6 +51,7 @@ type loop struct {
 	since  time.Duration // the same, since the start of the server
 	spare  *request      // for the next datagram
 	direct responder
+	keyer  *otp.Keyer // of logins; nil where there is one server only
 
 	// Of the replying goroutine.
 	later responder
@@ -65,6 +67,9 @@ type loop struct {
 // each goroutine.
 func newLoop(s *Server, p port, sock *socket, direct, later wire) *loop {
 	l := &loop{server: s, port: p, socket: sock, direct: newResponder(s, direct), later: newResponder(s, later)}
+	if key := s.options.SharedKey; key != nil {
+		l.keyer = otp.NewKeyer(*key, "login")
+	}
 	l.duplicates = newDuplicates(s.options.ReplyCacheEntries, s.options.ReplyCacheTime)
 	l.pool = pool{loop: l, limit: s.options.MaxInFlight}
 	l.decided.wake = make(chan struct{}, 1)
@@ -242,9 +247,9 @@ func (l *loop) answer(w *responder, r *request, since time.Duration) {
 }
 
 // leave leaves a request without reply. It may come again at once, unless it was shown to
-// the Backend, which is not to see a retransmission.
+// the Backend, which is not to see a retransmission, or another server has answered it.
 func (l *loop) leave(r *request, why reason, err error) {
-	if r.shown {
+	if r.shown || why == answeredElsewhere {
 		l.duplicates.finish(r.slot, r.generation, nil, r.sinceStart())
 	} else {
 		l.duplicates.release(r.slot, r.generation)
@@ -254,8 +259,8 @@ func (l *loop) leave(r *request, why reason, err error) {
 
 // retire ends a request whose reply is on its way.
 func (l *loop) retire(r *request, now time.Time) {
-	switch {
-	case r.unanswered() != admitted:
+	switch why := r.unanswered(); {
+	case why != admitted && why != answeredElsewhere:
 	case r.isLogin():
 		l.server.emit(r, now)
 	default:

@@ -24,6 +24,7 @@ type metrics struct {
 	duration           prometheus.Histogram
 	accounting         prometheus.Histogram
 	offsets            *offsets
+	letIn              prometheus.Counter
 	refusedSessions    *prometheus.CounterVec // by limit
 }
 
@@ -49,13 +50,17 @@ func newMetrics(s *Server, registerer prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 1, 3},
 		}),
 		offsets: newOffsets(),
+		letIn: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: metricName("let_in_unrecorded_total"),
+			Help: "Logins that a rule excludes, let in while the store did not record them.",
+		}),
 		refusedSessions: counters("sessions_refused_total",
 			"Logins refused because there were too many sessions, by the session limit; "+maxSessions+" is that of all users who meet none.", "limit"),
 	}
 	m.refusedSessions.WithLabelValues(maxSessions)
 	m.bind(requests, replies, logins, dropped)
 	all := []prometheus.Collector{requests, replies, logins, dropped, m.duplicatesAnswered, m.duration, newStates(s),
-		m.accounting, m.offsets, m.refusedSessions, newNASFigures(s)}
+		m.accounting, m.offsets, m.letIn, m.refusedSessions, newNASFigures(s)}
 	all = append(all, s.tms.collectors()...)
 	for _, c := range all {
 		if err := registerer.Register(c); err != nil {
@@ -106,8 +111,8 @@ func (m *metrics) bind(requests, replies, logins, dropped *prometheus.CounterVec
 
 // states are the metrics that are read off the server when they are asked for.
 type states struct {
-	server                                *Server
-	inFlight, cache, nasProtects, errands *prometheus.Desc
+	server                                         *Server
+	inFlight, cache, nasProtects, errands, arrears *prometheus.Desc
 }
 
 func newStates(s *Server) *states {
@@ -121,6 +126,7 @@ func newStates(s *Server) *states {
 		nasProtects: desc("nas_message_authenticator",
 			"1 when the NAS has been seen sending a Message-Authenticator that was right, 0 when not yet.", "nas"),
 		errands: desc("errands", "Logins that wait for a directory or for an enrolment."),
+		arrears: desc("unrecorded_logins", "Logins that were let in while the store did not record them, and are still to be recorded."),
 	}
 }
 
@@ -130,6 +136,7 @@ func (st *states) Describe(descs chan<- *prometheus.Desc) {
 	descs <- st.cache
 	descs <- st.nasProtects
 	descs <- st.errands
+	descs <- st.arrears
 }
 
 // Collect implements prometheus.Collector.
@@ -147,6 +154,7 @@ func (st *states) Collect(out chan<- prometheus.Metric) {
 		gauge(st.cache, cached[p], p.String())
 	}
 	gauge(st.errands, st.server.errands.len())
+	gauge(st.arrears, st.server.arrears.len())
 	for name, n := range st.server.setup.Load().nases.byName {
 		seen := 0
 		if n.sender.Load() {

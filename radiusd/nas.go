@@ -133,6 +133,19 @@ func (t *NASTable) inherit(before *NASTable) {
 	}
 }
 
+// SetSenders tells which NASes are known, to other servers too, to send a
+// Message-Authenticator. Names that are not in the table are ignored, and what this server
+// knows stays.
+func (s *Server) SetSenders(names []string) {
+	nases := s.setup.Load().nases.byName
+	for _, name := range names {
+		if n := nases[name]; n != nil {
+			n.sender.Store(true)
+			n.recorded.Store(true)
+		}
+	}
+}
+
 // nas is a NAS and what was learned of it.
 type nas struct {
 	NASConfig

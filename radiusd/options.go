@@ -99,6 +99,16 @@ type Options struct {
 	// refused is refused again without asking: 1 minute when 0.
 	AcceptedOnce      time.Duration
 	BackendRepeatTime time.Duration
+	// SharedKey is the same for all servers that share the store of the Verifier: by it each
+	// knows a login that another has answered (otp.Policy.SameLoginWindow). Nil: this server
+	// is alone. It is read by New and Listen.
+	SharedKey *[32]byte
+	// Sightings, with SharedKey, is what these servers have shown to the Backend. Nil: each
+	// remembers what it has shown by itself.
+	Sightings Sightings
+	// ExcludedWhenStoreDown lets in whom a rule excludes without a look at the password when
+	// the store cannot record it. It is recorded later, if the server does not end before.
+	ExcludedWhenStoreDown bool
 	// Rules are the rules in force: none when nil.
 	Rules *Rules
 	// Errands is how many logins may ask the user repository or the Enroller at the

@@ -27,6 +27,7 @@ const (
 	tmsBusy
 	tmsInFlight
 	tmsUnavailable
+	answeredElsewhere
 	superseded
 	replyTooLong
 	sendFailed
@@ -35,6 +36,7 @@ const (
 	tmsFailed     // the same
 	tmsQuestion   // the same
 	tmsMethod     // the same
+	unrecorded    // the same
 	firstMalformation
 )
 
@@ -79,7 +81,8 @@ var reasonText = [firstMalformation]struct{ label, advice string }{
 	tmsInFlight: {"tms_in_flight", ""},
 	tmsUnavailable: {"tms_unavailable",
 		"login not answered, so that the NAS asks another server: only the TMS can decide it, and the TMS does not answer; look at its servers, or have such logins refused by when_down = \"reject\""},
-	superseded: {"superseded", ""},
+	answeredElsewhere: {"answered_elsewhere", ""},
+	superseded:        {"superseded", ""},
 	replyTooLong: {"reply_too_long",
 		"the reply does not fit into a packet: the request carries too many Proxy-States, or the conditions that the login meets give too many attributes"},
 	sendFailed: {"send_failed", "the reply could not be sent"},
@@ -93,6 +96,8 @@ var reasonText = [firstMalformation]struct{ label, advice string }{
 		"login refused because the TMS asks the user for more, and the NAS cannot show that: if it can, set challenge = true for it; it takes PAP, too"},
 	tmsMethod: {"",
 		"login refused because the TMS cannot verify CHAP or MS-CHAP (version 1) of this NAS: set PAP in it, or MS-CHAPv2"},
+	unrecorded: {"",
+		"the store does not record logins, so those that a rule excludes are let in without a record, which is made up for when the store is back; nobody can tell whether an administrator has disabled the user; look at the store"},
 }
 
 // malformed is the reason for a datagram that is no RADIUS packet, from the error

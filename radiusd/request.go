@@ -43,6 +43,8 @@ type request struct {
 	trace    exclusions.Trace     // the facts, unless plain
 	identity *exclusions.Identity // who the user is, once that is known
 	errand   errand               // what the login waits for
+	excused  bool                 // it needs neither a code nor a password
+	late     bool                 // it was let in, and is to be recorded later
 	replies  []int                // which conditions for reply attributes it meets
 	pool     string               // the session limit that it counts for
 	dialog   *dialog              // the one it continues
@@ -54,9 +56,11 @@ type request struct {
 	encoded  []byte   // memory for the trace
 
 	// What the Backend has to do with it; see consultation.go.
-	sum   uint64        // stands for what was typed
-	shown bool          // it was shown
-	reply *BackendReply // the answer
+	sum         uint64        // stands for what was typed
+	shownKey    [16]byte      // the same, to several servers
+	claimedOver bool          // it was claimed over what was known
+	shown       bool          // it was shown
+	reply       *BackendReply // the answer
 	// unsure: the groups, which are unknown, say whether it is the Backend's to verify.
 	unsure bool
 
@@ -75,6 +79,7 @@ func (r *request) arrive(n *nas, from *peer, datagram []byte, at time.Time) {
 // Decided takes the outcome of the attempt from the store (otp.Waiter).
 func (r *request) Decided(a *otp.Attempt, err error) {
 	switch {
+	case err != nil && r.letIn():
 	case err != nil || !a.Decision.Outstanding:
 		r.decided(err)
 	case a.Decision.AskTMS:
@@ -108,6 +113,8 @@ func (r *request) unanswered() reason {
 		return undecided
 	case !r.isLogin():
 		return admitted
+	case r.attempt.Decision.Verdict == otp.AnsweredElsewhere:
+		return answeredElsewhere
 	case r.attempt.Decision.Verdict == otp.TMSDown && !r.loop.server.options.RejectWhenDown:
 		return tmsUnavailable
 	case r.attempt.Decision.Verdict != otp.Undecided:

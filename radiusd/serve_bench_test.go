@@ -121,6 +121,7 @@ var servings = []struct {
 		c.Class, o.Classes, o.Sessions, o.Users = true, badges{}, &floor{}, aMember()
 		o.Rules = &Rules{Limits: compile(tb, []exclusions.Rule{rule("vpn", criterion(exclusions.Groups, "group 7"))}), Limit: []SessionLimit{{Name: "vpn", PerUser: 3, Total: 9}}}
 	}},
+	{"other servers", func(_ testing.TB, o *Options, _ *NASConfig) { o.SharedKey = &[32]byte{7} }},
 	{"an Enroller", func(_ testing.TB, o *Options, _ *NASConfig) { o.Enroller = &guide{} }},
 	{"an identity, replies", func(tb testing.TB, o *Options, _ *NASConfig) {
 		o.Users, o.Rules = aMember(), new(Rules).replying(tb, staff, office, rule("vpn", criterion(exclusions.Groups, "group 7")))

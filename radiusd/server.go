@@ -37,6 +37,7 @@ type Server struct {
 	tms       *consultations // nil without a Backend
 	stranger  *nas           // stands for all sources that are no NAS
 	senders   chan *nas      // to be remembered
+	arrears   arrears
 	scratches sync.Pool
 
 	mu    sync.Mutex // of what follows, and of SetNASes
@@ -56,6 +57,7 @@ func New(o Options) (*Server, error) {
 		tms:       newConsultations(&o),
 		stranger:  &nas{memory: &memory{}},
 		senders:   make(chan *nas, senderQueue),
+		arrears:   arrears{limit: maxArrears},
 	}
 	s.scratches.New = func() any { return new(packet.Scratch) }
 	s.setup.Store(&setup{o.NASes, o.Rules})
@@ -168,6 +170,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop := make(chan struct{})
 	var receivers, others sync.WaitGroup
 	others.Go(func() { s.rememberSenders(ctx) })
+	others.Go(func() { s.settleArrears(ctx) })
 	fire := s.hire(context.WithoutCancel(ctx), &others)
 	for _, l := range loops {
 		receivers.Go(func() {
@@ -191,6 +194,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	fire()
 	close(stop)
 	others.Wait()
+	s.closeArrears()
 	s.close()
 	return err
 }

@@ -53,6 +53,7 @@ var advices = map[otp.Verdict]func(*loginAdviser){
 	otp.CannotAsk:         (*loginAdviser).setChallenge,
 	otp.TMSDown:           (*loginAdviser).tmsDown,
 	otp.TooManySessions:   (*loginAdviser).endSession,
+	otp.AnsweredElsewhere: (*loginAdviser).answeredElsewhere,
 }
 
 // hindsight is the advice about a login that did happen.
@@ -242,6 +243,11 @@ func (a *loginAdviser) replayed() {
 	if t := a.x.tried(a.x.Serial); t != nil && t.period > 0 {
 		a.say("if the clock of this server or of %s was set back: `countersign token resync --rewind %s CODE NEXT-CODE`", t.Serial, shellWord(string(t.Serial)))
 	}
+}
+
+func (a *loginAdviser) answeredElsewhere() {
+	a.say("nothing is to be done when the user got in: the gateway asked several servers, and the answer of the first counts")
+	a.say("if that answer was lost, the next eToken lets the user in; for a gateway that loses them often, on_same_login = \"repeat\" in [cluster] has the others repeat it")
 }
 
 func (a *loginAdviser) nextCode() {

@@ -56,6 +56,7 @@ func TestEveryVerdictHasAdvice(t *testing.T) {
 		otp.CannotAsk:         "challenge = true",
 		otp.TMSDown:           "`countersign tms`",
 		otp.TooManySessions:   "no open session by now: log in again",
+		otp.AnsweredElsewhere: `on_same_login = "repeat"`,
 	}
 	for _, v := range append(otp.Verdicts(), otp.Undecided) {
 		got := advised(t, s, m, otp.Decision{Verdict: v, Serial: "A1"})

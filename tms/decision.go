@@ -42,6 +42,7 @@ var outcomes = map[otp.Verdict]string{
 	otp.CannotAsk:         "refused: the TMS asked the user for more, and the gateway cannot show that; if it can, its [[nas]] has to say challenge = true",
 	otp.TMSDown:           "the TMS did not answer: refused, or not answered, as when_down says",
 	otp.TooManySessions:   "refused: the user, or a group of users together, had as many sessions as are allowed",
+	otp.AnsweredElsewhere: "not answered: this very login was let in just before, and that answer counts",
 }
 
 // prediction is the decision about a login that did not happen.

@@ -28,7 +28,7 @@ func (q *inquiry) run(ctx context.Context) error {
 	}
 	var err error
 	switch q.e.Decision.Verdict {
-	case otp.Replayed:
+	case otp.Replayed, otp.AnsweredElsewhere:
 		err = q.usedBefore(ctx)
 	case otp.Throttled:
 		err = q.wrongPINs(ctx)

@@ -119,7 +119,7 @@ const (
 // onTheWay are the verdicts of logins that were not let in and may not have failed either.
 var onTheWay = map[string]bool{
 	otp.Undecided.String(): true, otp.NextCode.String(): true, otp.TokenCreated.String(): true, otp.Enrolling.String(): true,
-	otp.Invited.String(): true, otp.AskedByTMS.String(): true,
+	otp.Invited.String(): true, otp.AskedByTMS.String(): true, otp.AnsweredElsewhere.String(): true,
 }
 
 // colourOf is the colour of an event.

@@ -30,7 +30,7 @@ type Keyring struct {
 // keySet is the data keys at an instant. It is replaced, never changed, so that
 // Seal and Open need no lock.
 type keySet struct {
-	current *dataKey // that with the highest id
+	current *dataKey // that with the highest id, but for those that are only learned
 	byID    map[uint32]*dataKey
 }
 
@@ -158,6 +158,24 @@ func (k *Keyring) Adopt(next *Keyring) {
 		}
 	}
 	k.keys.Store(newKeySet(keys...))
+}
+
+// Learn adds the data keys of next that are newer than the current one, for Open alone: the
+// current one stays, until Adopt. So those who share values all learn a new key before any of
+// them seals under it. Keys that were learned before, and never became current, are dropped.
+func (k *Keyring) Learn(next *Keyring) {
+	k.changing.Lock()
+	defer k.changing.Unlock()
+	current := k.keys.Load().current
+	keys := slices.DeleteFunc(k.keys.Load().list(), func(key *dataKey) bool { return key.id > current.id })
+	for _, key := range next.keys.Load().list() {
+		if key.id > current.id {
+			keys = append(keys, key)
+		}
+	}
+	learned := newKeySet(keys...)
+	learned.current = current
+	k.keys.Store(learned)
 }
 
 func newDataKey(id uint32, rand io.Reader) (*dataKey, error) {

@@ -158,6 +158,28 @@ func TestAdoptKeepsCounts(t *testing.T) {
 	}
 }
 
+// A key that is learned opens, and seals only when it is adopted.
+func TestLearn(t *testing.T) {
+	kek, k := newTestKEK(t), newTestKeyring(t)
+	abandoned := mustOpenKeyring(t, mustMarshal(t, k, kek), kek)
+	mustRotate(t, abandoned)
+	next := mustOpenKeyring(t, mustMarshal(t, k, kek), kek)
+	mustRotate(t, next)
+	sealed := mustSeal(t, next, "4711", "pin/kay")
+	k.Learn(abandoned)
+	k.Learn(next)
+	verifyOpens(t, k, sealed, "4711", "pin/kay")
+	own := mustSeal(t, k, "4711", "pin/kay")
+	if id, _ := KeyID(own); id != 1 || k.Current() != 1 {
+		t.Errorf("sealed under key %d, current %d", id, k.Current())
+	}
+	k.Adopt(next)
+	verifyOpens(t, k, own, "4711", "pin/kay")
+	if k.Current() != 2 {
+		t.Errorf("current key %d after Adopt", k.Current())
+	}
+}
+
 // disk is what is left after a crash.
 type disk struct {
 	keyFile []byte
