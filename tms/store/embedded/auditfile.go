@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+
+	"countersign/tms/store/tables"
 )
 
 // AuditFile is the chain of the journal in a store's file or in a backup. It is an
 // audit.Log, and needs no key.
 type AuditFile struct {
-	chainLog
+	*tables.ChainLog
 	reader *auditReader
 }
 
@@ -31,7 +33,7 @@ func OpenAudit(path string) (*AuditFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %q to read its journal: %w", path, err)
 	}
-	return &AuditFile{chainLog{path, r.read}, r}, nil
+	return &AuditFile{tables.NewChainLog(path, dialect, r.read), r}, nil
 }
 
 func openAuditReader(path string) (*auditReader, error) {
@@ -64,7 +66,7 @@ func openAuditReader(path string) (*auditReader, error) {
 }
 
 // read runs something on the connection, when nobody else does.
-func (r *auditReader) read(run func(c *conn) error) error {
+func (r *auditReader) read(run func(c tables.Conn) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.conn == nil {

@@ -8,8 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"countersign/tms"
-	"countersign/tms/audit"
+	"countersign/tms/store/tables"
 )
 
 // progressTime is how often a backup tells how far it is.
@@ -121,38 +120,14 @@ func (s *Store) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = c.query("PRAGMA quick_check(1)", func(r row) error {
-		if found := r.text(0); found != "ok" {
+	err = c.Query("PRAGMA quick_check(1)", func(r tables.Row) error {
+		if found := r.Text(0); found != "ok" {
 			return fmt.Errorf("the file is damaged (%s): restore a backup", found)
 		}
 		return nil
 	})
-	if err == nil {
-		err = c.query(selectRule, new(ruleRecord).read) // of all revisions
-	}
 	if err = errors.Join(err, c.close()); err != nil {
 		return err
 	}
-	if _, err := s.Rules(ctx, 0, func(*tms.Rule) error { return nil }); err != nil {
-		return err
-	}
-	if err := s.Users(ctx, tms.Filter{}, func(*tms.User) error { return nil }); err != nil {
-		return err
-	}
-	if err := s.Tokens(ctx, tms.Filter{}, func(*tms.Token) error { return nil }); err != nil {
-		return err
-	}
-	if err := s.checkEnrolment(ctx); err != nil {
-		return err
-	}
-	return s.checkChain(ctx)
-}
-
-// checkChain verifies the journal by the key that signs it.
-func (s *Store) checkChain(ctx context.Context) error {
-	report, err := audit.Verify(ctx, s, audit.VerifyOptions{Key: s.signer.public})
-	if err == nil && !report.OK() {
-		err = fmt.Errorf("the journal: %s", report.Faults[0].Text)
-	}
-	return err
+	return s.CheckRows(ctx)
 }

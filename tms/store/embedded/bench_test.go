@@ -14,6 +14,7 @@ import (
 	"countersign/tms/audit"
 	"countersign/tms/store"
 	"countersign/tms/store/storetest"
+	"countersign/tms/store/tables"
 )
 
 func BenchmarkLogin(b *testing.B) {
@@ -33,7 +34,7 @@ func awaitCache(tb testing.TB, s *Store) {
 	tb.Helper()
 	users := int64(0)
 	err := s.read(func(c *conn) (err error) {
-		users, err = c.number("SELECT count(*) FROM user")
+		users, err = c.Number("SELECT count(*) FROM user")
 		return err
 	})
 	if err != nil {
@@ -147,8 +148,8 @@ func BenchmarkFold(b *testing.B) {
 			sh := &k.cache.shards[i]
 			sh.mu.Lock()
 			for _, p := range sh.accounts {
-				p.setState(0, p.rev(0)+1, &otp.State{Counter: p.rev(0)})
-				p.setEpoch(k.overlay.epoch.Load())
+				p.SetState(0, p.Rev(0)+1, &otp.State{Counter: p.Rev(0)})
+				p.SetEpoch(k.overlay.epoch.Load())
 			}
 			sh.mu.Unlock()
 		}
@@ -160,14 +161,14 @@ func BenchmarkFold(b *testing.B) {
 
 // BenchmarkUnpack measures what a login pays to read its account in the cache.
 func BenchmarkUnpack(b *testing.B) {
-	u := &userRow{name: userName(0), pin: []byte(pin)}
-	u.tokens = []tokenRow{{id: 123_456, Token: otp.Token{Serial: serial(0), Type: otp.HOTP, Digits: 6, Seed: oath.NewSeed(seed(0))}}}
-	p := pack(u)
+	u := &tables.UserRow{Name: userName(0), PIN: []byte(pin)}
+	u.Tokens = []tables.TokenRow{{ID: 123_456, Token: otp.Token{Serial: serial(0), Type: otp.HOTP, Digits: 6, Seed: oath.NewSeed(seed(0))}}}
+	p := tables.Pack(u)
 	var a otp.Account
 	for b.Loop() {
-		p.unpack(&a)
+		p.Unpack(&a)
 	}
-	b.ReportMetric(float64(len(p.bytes())), "bytes")
+	b.ReportMetric(float64(p.Size()), "bytes")
 }
 
 // BenchmarkChain measures what a login pays for the hash of its batch.
@@ -218,5 +219,5 @@ func BenchmarkPrune(b *testing.B) {
 		k.must(k.Close())
 		b.StartTimer()
 	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())*pruneRows/batches/float64(b.N), "us/transaction")
+	b.ReportMetric(float64(b.Elapsed().Microseconds())*tables.PruneRows/batches/float64(b.N), "us/transaction")
 }

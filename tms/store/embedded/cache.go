@@ -7,6 +7,7 @@ import (
 
 	"countersign/otp"
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // shardCount is how many parts the cache has. An account is decided under the
@@ -23,7 +24,7 @@ type cache struct {
 
 type shard struct {
 	mu       sync.Mutex
-	accounts map[string]*account // by name, which is a view of the account
+	accounts map[string]*tables.Account // by name, which is a view of the account
 	// generation rises when an account leaves. Who has read rows outside of the
 	// lock puts an account in only if none has left since: it may have been
 	// this one, and have changed before it left.
@@ -42,7 +43,7 @@ func (c *cache) init(limit int) {
 	c.seed = maphash.MakeSeed()
 	c.limit = int64(limit)
 	for i := range c.shards {
-		c.shards[i].accounts = map[string]*account{}
+		c.shards[i].accounts = map[string]*tables.Account{}
 	}
 }
 
@@ -55,14 +56,14 @@ func (c *cache) shard(user []byte) *shard {
 func (c *cache) index(user string) int { return int(maphash.String(c.seed, user) % shardCount) }
 
 // put adds an account under the lock of its shard, and makes room for it.
-func (s *Store) put(sh *shard, p *account) {
+func (s *Store) put(sh *shard, p *tables.Account) {
 	if s.cache.users.Load() >= s.cache.limit {
 		for name := range sh.accounts { // any
 			s.drop(sh, name)
 			break
 		}
 	}
-	sh.accounts[p.name()] = p
+	sh.accounts[p.Name()] = p
 	s.cache.users.Add(1)
 }
 
@@ -76,7 +77,7 @@ func (s *Store) drop(sh *shard, name string) {
 	}
 	delete(sh.accounts, name)
 	s.cache.users.Add(-1)
-	if p.epoch() > s.overlay.folded.Load() {
+	if p.Epoch() > s.overlay.folded.Load() {
 		s.overlay.put(p)
 	}
 }
@@ -87,7 +88,7 @@ func (c *cache) clear() {
 		sh := &c.shards[i]
 		sh.mu.Lock()
 		c.users.Add(-int64(len(sh.accounts)))
-		sh.accounts = map[string]*account{}
+		sh.accounts = map[string]*tables.Account{}
 		sh.generation++
 		sh.mu.Unlock()
 	}

@@ -4,94 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
-	"reflect"
 	"testing"
 
 	"countersign/otp"
-	"countersign/otp/oath"
 	"countersign/tms"
 	"countersign/tms/store"
 )
-
-func TestAccountKeepsEverything(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	text := func(n int) string { // any bytes
-		b := make([]byte, n)
-		for i := range b {
-			b[i] = byte(random.Uint32())
-		}
-		return string(b)
-	}
-	bounded := func(n uint64) int64 { // zero mostly
-		if random.IntN(4) > 0 {
-			return 0
-		}
-		return int64(n)
-	}
-	for range 1000 {
-		u := userRow{name: text(1 + random.IntN(otp.MaxUserName)), pin: []byte(text(random.IntN(129))), disabled: random.IntN(2) == 0, home: otp.Home(random.IntN(3))}
-		for range random.IntN(otp.MaxTokens + 1) {
-			u.tokens = append(u.tokens, tokenRow{id: random.Int64(), rev: random.Uint64(), Token: otp.Token{
-				Serial: otp.Serial(text(1 + random.IntN(otp.MaxSerial))), Type: otp.TokenType(random.IntN(4)),
-				Algorithm: oath.Algorithm(random.IntN(3)), Digits: uint8(6 + random.IntN(5)), Period: random.Uint32(),
-				T0: int64(random.Uint64()), Disabled: random.IntN(2) == 0, Learned: random.IntN(2) == 0, Seed: oath.NewSeed([]byte(text(1 + random.IntN(maxSeed)))),
-				Codes: uint16(bounded(random.Uint64())), ValidFrom: bounded(random.Uint64()), ValidUntil: bounded(random.Uint64()),
-				State: otp.State{
-					Counter: random.Uint64(), Drift: int32(random.Uint32()), Failures: uint16(random.Uint32()), MustResync: random.IntN(2) == 0,
-					LockedUntil: int64(random.Uint64()), ResyncFactor: random.Uint64(), ResyncUntil: int64(random.Uint64()),
-					Agreed: uint16(random.Uint32()), Disagreed: uint16(random.Uint32()),
-				},
-			}})
-		}
-		compare(t, pack(&u), &u)
-	}
-}
-
-func compare(t *testing.T, p *account, u *userRow) {
-	t.Helper()
-	var a otp.Account
-	p.unpack(&a)
-	if p.name() != u.name || a.Disabled != u.disabled || a.Home != u.home || !a.PIN.Equal(otp.NewPIN(u.pin)) || len(a.Tokens) != len(u.tokens) || !a.Exists {
-		t.Fatalf("got %q %v of %d tokens, want %q %v of %d", p.name(), a.Disabled, len(a.Tokens), u.name, u.disabled, len(u.tokens))
-	}
-	var changes []store.Change
-	p.each(func(c store.Change) { changes = append(changes, c) })
-	for i := range u.tokens {
-		got, want := a.Tokens[i], u.tokens[i].Token
-		if !got.Seed.Equal(want.Seed) {
-			t.Fatal("another seed")
-		}
-		got.Seed, want.Seed = oath.Seed{}, oath.Seed{}
-		if got != want {
-			t.Fatalf("token %d\ngot  %+v\nwant %+v", i, got, want)
-		}
-		if want := (store.Change{Token: u.tokens[i].id, Rev: u.tokens[i].rev, State: want.State}); changes[i] != want {
-			t.Fatalf("change %d\ngot  %+v\nwant %+v", i, changes[i], want)
-		}
-	}
-}
-
-func TestAccountAppliesWhatChanged(t *testing.T) {
-	u := userRow{name: "alice"}
-	for id := range int64(3) {
-		u.tokens = append(u.tokens, tokenRow{id: 10 + id, rev: 5, Token: otp.Token{Serial: "T", Digits: 6, Seed: oath.NewSeed([]byte("seed"))}})
-	}
-	p := pack(&u)
-	var a otp.Account
-	p.unpack(&a)
-	for i := range a.Tokens {
-		a.Tokens[i].State.Counter = 100 + uint64(i)
-	}
-	got := p.apply(&a, 0b101, nil)
-	want := []store.Change{{Token: 10, Rev: 6, State: otp.State{Counter: 100}}, {Token: 12, Rev: 6, State: otp.State{Counter: 102}}}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, want %+v", got, want)
-	}
-	u.tokens[0].rev, u.tokens[0].State.Counter = 6, 100
-	u.tokens[2].rev, u.tokens[2].State.Counter = 6, 102
-	compare(t, p, &u)
-}
 
 // TestSubmitDoesNotAllocate measures logins of a cached user while the committer
 // is kept busy, for a commit allocates.

@@ -19,6 +19,7 @@ import (
 	"countersign/tms"
 	"countersign/tms/audit"
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // verified expects a chain without a fault, and returns the report.
@@ -59,7 +60,7 @@ func TestARolledBackActLeavesNoGap(t *testing.T) {
 	for range 3 {
 		err := k.do(t.Context(), func() error {
 			return k.transaction(func(*conn) error {
-				return errors.Join(k.writeAct(&act, nil), k.writeAct(&act, nil), k.insertAccounting(store.BeginBatch(nil)), fault)
+				return errors.Join(k.insertAct(&act), k.insertAct(&act), k.insertAccounting(store.BeginBatch(nil)), fault)
 			})
 		})
 		if !errors.Is(err, fault) {
@@ -118,7 +119,7 @@ func TestLoginsAndAccountingShareACommit(t *testing.T) {
 	if err := errors.Join(<-told, <-done); err != nil {
 		t.Error(err)
 	}
-	if h := k.committer.heads; h.lastBatch != 3 || h.lastAccounting != 1 {
+	if h := k.committer.heads; h.Batch != 3 || h.lastAccounting != 1 {
 		t.Errorf("heads %+v", h)
 	}
 	k.must(k.do(t.Context(), func() error {
@@ -156,7 +157,7 @@ func TestMigratedChain(t *testing.T) {
 			t.Errorf("version %d: report %+v", version, r)
 		}
 		k.must(k.do(t.Context(), func() error {
-			return k.db.writer.exec("UPDATE journal SET records = (SELECT records FROM journal WHERE batch = 2) WHERE batch = 1")
+			return k.db.writer.Exec("UPDATE journal SET records = (SELECT records FROM journal WHERE batch = 2) WHERE batch = 1")
 		}))
 		if r, err := audit.Verify(t.Context(), k, audit.VerifyOptions{}); err != nil || r.OK() {
 			t.Errorf("version %d: a batch of before was changed: report %+v, error %v", version, r, err)
@@ -248,10 +249,10 @@ func TestSignerIsSealed(t *testing.T) {
 
 func seedOfSigner(k *kit) (seed []byte) {
 	k.must(k.read(func(c *conn) error {
-		return c.query(readMeta, func(r row) (err error) {
-			seed, err = k.keyring.Open(nil, r.blob(0), signerContext)
+		return c.Query(readMeta, func(r tables.Row) (err error) {
+			seed, err = k.keyring.Open(nil, r.Blob(0), "signer")
 			return err
-		}, metaSigner)
+		}, tables.MetaSigner)
 	}))
 	return seed
 }
@@ -380,7 +381,7 @@ func TestBatchesWithDamagedHashes(t *testing.T) {
 func TestPruneBrokenOff(t *testing.T) {
 	k := newKit(t)
 	k.populate(1, false)
-	const acts = 3 * pruneRows
+	const acts = 3 * tables.PruneRows
 	for range acts {
 		k.must(k.Record(t.Context(), tms.Act{At: noon, Verb: "test"}))
 	}
@@ -421,12 +422,12 @@ func (k *kit) breakOffPrune() (rest int64) {
 		return nil
 	}))
 	_, _ = k.Prune(ctx, noon.Add(time.Second), math.MaxInt64, tms.Act{At: noon, Verb: "audit.prune"})
-	k.must(k.read(func(c *conn) (err error) { rest, err = c.number("SELECT count(*) FROM journal"); return err }))
+	k.must(k.read(func(c *conn) (err error) { rest, err = c.Number("SELECT count(*) FROM journal"); return err }))
 	return rest
 }
 
 func (k *kit) pruned() (batch int64) {
-	k.must(k.read(func(c *conn) (err error) { batch, err = c.number(readMeta, metaPruned); return err }))
+	k.must(k.read(func(c *conn) (err error) { batch, err = c.Number(readMeta, tables.MetaPruned); return err }))
 	return batch
 }
 

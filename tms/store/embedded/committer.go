@@ -111,7 +111,7 @@ func (s *Store) commit() error {
 		s.history.log.grew(c.lastAccounting, len(b.done))
 		signal(s.appended)
 	}
-	s.answers <- answer{b, c.lastBatch, nil}
+	s.answers <- answer{b, c.Batch, nil}
 	return nil
 }
 
@@ -137,11 +137,11 @@ func (s *Store) insertBoth(b *batch) error {
 // one of its own.
 func (s *Store) insert(records []byte, count int) error {
 	c := &s.committer
-	chain := audit.Link(c.chain, c.lastBatch+1, records)
-	if err := s.db.writer.exec(insertBatch, int64(c.lastBatch+1), records, chain[:]); err != nil {
+	chain := audit.Link(c.Chain, c.Batch+1, records)
+	if err := s.db.writer.Exec(insertBatch, int64(c.Batch+1), records, chain[:]); err != nil {
 		return err
 	}
-	c.lastBatch, c.chain = c.lastBatch+1, chain
+	c.Batch, c.Chain = c.Batch+1, chain
 	if s.unfolded.Add(int64(count)) > foldRecords {
 		signal(s.foldDue)
 	}
@@ -153,7 +153,7 @@ func (s *Store) insert(records []byte, count int) error {
 // insertAccounting is insert for the accounting log.
 func (s *Store) insertAccounting(records []byte) error {
 	c := &s.committer
-	if err := s.db.writer.exec(insertAccounting, int64(c.lastAccounting+1), records); err != nil {
+	if err := s.db.writer.Exec(insertAccounting, int64(c.lastAccounting+1), records); err != nil {
 		return err
 	}
 	c.lastAccounting++

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"modernc.org/sqlite"
+
+	"countersign/tms/store/tables"
 )
 
 // conn is one SQLite connection, used by one goroutine at a time. It goes
@@ -24,7 +26,7 @@ type conn struct {
 type stmt struct {
 	raw  driver.Stmt
 	args []driver.NamedValue
-	row  row
+	row  tables.Row
 }
 
 // openConn opens a connection to a file and sets pragmas on it.
@@ -72,9 +74,9 @@ func (c *conn) scriptContext(ctx context.Context, sql string) error {
 	return err
 }
 
-// exec runs a statement that returns no rows. Arguments are int64, string,
+// Exec runs a statement that returns no rows. Arguments are int64, string,
 // []byte, bool and nil.
-func (c *conn) exec(sql string, args ...driver.Value) error {
+func (c *conn) Exec(sql string, args ...driver.Value) error {
 	s, err := c.prepare(sql)
 	if err != nil {
 		return err
@@ -83,9 +85,9 @@ func (c *conn) exec(sql string, args ...driver.Value) error {
 	return err
 }
 
-// query calls each with every row of the result. The row is reused, the strings
+// Query calls each with every row of the result. The row is reused, the strings
 // and bytes in it are not.
-func (c *conn) query(sql string, each func(row) error, args ...driver.Value) (err error) {
+func (c *conn) Query(sql string, each func(tables.Row) error, args ...driver.Value) (err error) {
 	s, err := c.prepare(sql)
 	if err != nil {
 		return err
@@ -96,7 +98,7 @@ func (c *conn) query(sql string, each func(row) error, args ...driver.Value) (er
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	if s.row == nil {
-		s.row = make(row, len(rows.Columns()))
+		s.row = make(tables.Row, len(rows.Columns()))
 	}
 	for {
 		if err := rows.Next(s.row); err != nil {
@@ -114,17 +116,17 @@ func (c *conn) query(sql string, each func(row) error, args ...driver.Value) (er
 // transaction has all that run writes be written together, or nothing of it if it returns
 // an error.
 func (c *conn) transaction(run func() error) error {
-	if err := c.exec("BEGIN IMMEDIATE"); err != nil {
+	if err := c.Exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
 	err := run()
 	if err == nil {
-		err = c.exec("COMMIT")
+		err = c.Exec("COMMIT")
 	}
 	if err == nil {
 		return nil
 	}
-	if rollback := c.exec("ROLLBACK"); rollback != nil && !broken(err) {
+	if rollback := c.Exec("ROLLBACK"); rollback != nil && !broken(err) {
 		// The transaction may still be open: nothing written from now on would be
 		// durable, so this error decides.
 		return fmt.Errorf("rolling back after %q: %w", err, rollback)
@@ -132,10 +134,10 @@ func (c *conn) transaction(run func() error) error {
 	return err
 }
 
-// number is the integer in the first column of the first row, 0 if there is none.
-func (c *conn) number(sql string, args ...driver.Value) (n int64, err error) {
-	err = c.query(sql, func(r row) error {
-		n = r.integer(0)
+// Number is the integer in the first column of the first row, 0 if there is none.
+func (c *conn) Number(sql string, args ...driver.Value) (n int64, err error) {
+	err = c.Query(sql, func(r tables.Row) error {
+		n = r.Integer(0)
 		return nil
 	}, args...)
 	return n, err
@@ -163,13 +165,6 @@ func (s *stmt) bind(args []driver.Value) []driver.NamedValue {
 	return s.args
 }
 
-// row is a row of a result. Its methods give zero for NULL.
-type row []driver.Value
-
-func (r row) integer(i int) int64 { n, _ := r[i].(int64); return n }
-func (r row) text(i int) string   { s, _ := r[i].(string); return s }
-func (r row) blob(i int) []byte   { b, _ := r[i].([]byte); return b }
-
 // Result codes of SQLite (https://sqlite.org/rescode.html); the low byte is the
 // primary one.
 const (
@@ -194,8 +189,8 @@ func resultCode(err error) int {
 // many pages of the log are still needed; mode is PASSIVE or TRUNCATE.
 func (c *conn) checkpoint(mode string) (left int64, err error) {
 	busy := int64(0)
-	err = c.query("PRAGMA wal_checkpoint("+mode+")", func(r row) error {
-		busy, left = r.integer(0), r.integer(1)-r.integer(2)
+	err = c.Query("PRAGMA wal_checkpoint("+mode+")", func(r tables.Row) error {
+		busy, left = r.Integer(0), r.Integer(1)-r.Integer(2)
 		return nil
 	})
 	if err == nil && busy != 0 && mode != passive {

@@ -19,6 +19,7 @@ import (
 	"countersign/otp"
 	"countersign/otp/oath"
 	"countersign/tms"
+	"countersign/tms/store/tables"
 )
 
 func linkOf(name string) tms.Link { return tms.NewLink("PLANTED-LINK-" + name) }
@@ -110,7 +111,7 @@ func TestNoLinkIsMadeInTheFile(t *testing.T) {
 	k.enrolment(2)
 	own := linkOf("own").Hash()
 	k.must(k.do(context.Background(), func() error {
-		return k.db.writer.exec("INSERT INTO opener (hash, invitation_id) VALUES (?, 1)", own[:])
+		return k.db.writer.Exec("INSERT INTO opener (hash, invitation_id) VALUES (?, 1)", own[:])
 	}))
 	k.opens(own, "")
 	k.opens(linkOf("invited0").Hash(), "invited0")
@@ -166,21 +167,21 @@ func TestADamagedMailIsLeftOut(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	k.options.Logger, k.options.Registerer = slog.New(slog.NewTextHandler(&said, nil)), registry
 	k = k.reopen()
-	const users = listPage + 50
+	const users = tables.ListPage + 50
 	k.enrolment(users)
 	k.must(k.do(context.Background(), func() error { // the last, and a page of them
-		return k.db.writer.exec("UPDATE mail SET sealed = x'00' WHERE id = ? OR id > 20 AND id <= ?", int64(users), int64(20+listPage))
+		return k.db.writer.Exec("UPDATE mail SET sealed = x'00' WHERE id = ? OR id > 20 AND id <= ?", int64(users), int64(20+tables.ListPage))
 	}))
 	for range 2 {
 		mails := k.mails()
-		if len(mails) != users-listPage-1 || mails[19].ID != 20 || mails[20].ID != 20+listPage+1 {
+		if len(mails) != users-tables.ListPage-1 || mails[19].ID != 20 || mails[20].ID != 20+tables.ListPage+1 {
 			t.Errorf("%d mails", len(mails))
 		}
 	}
-	if n := strings.Count(said.String(), "a mail cannot be opened"); n != listPage+1 || !strings.Contains(said.String(), "mail 21: ") {
+	if n := strings.Count(said.String(), "a mail cannot be opened"); n != tables.ListPage+1 || !strings.Contains(said.String(), "mail 21: ") {
 		t.Errorf("%d times it is logged: %.300s", n, said.String())
 	}
-	if got := gather(t, registry)["countersign_store_damaged_mails_total"]; got != listPage+1 {
+	if got := gather(t, registry)["countersign_store_damaged_mails_total"]; got != tables.ListPage+1 {
 		t.Errorf("%v are counted", got)
 	}
 	if err := k.Check(context.Background()); err == nil || !strings.Contains(err.Error(), "mail 21") {
@@ -218,7 +219,7 @@ func (k *kit) vary(users int, events []int) {
 // since, and mails wait that were sent.
 func TestRestoreVoidsLinks(t *testing.T) {
 	k := newKit(t)
-	const users = resealChunk + 1
+	const users = tables.ResealChunk + 1
 	box := k.enrolment(users)
 	events := []int{0, 7, users - 1}
 	k.vary(users, events)

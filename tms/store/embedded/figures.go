@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // figures are what metrics show of things that are counted once a minute.
@@ -47,7 +48,7 @@ func (s *Store) count() error {
 			countBatches("journal"):    &s.figures.journal,
 			countBatches("accounting"): &s.figures.accounting,
 		} {
-			n, err := c.number(sql)
+			n, err := c.Number(sql)
 			if err != nil {
 				return err
 			}
@@ -70,8 +71,8 @@ const selectFailing = "SELECT state FROM state JOIN token ON id = token_id WHERE
 func (s *Store) countFailing(c *conn) error {
 	now, limit := s.options.Clock().Unix(), s.options.MaxFailures()
 	nearLock, locked := int64(0), int64(0)
-	err := c.query(selectFailing, func(r row) error {
-		state, err := store.ParseState(r.blob(0))
+	err := c.Query(selectFailing, func(r tables.Row) error {
+		state, err := store.ParseState(r.Blob(0))
 		switch {
 		case err != nil: // Check finds it
 		case state.LockedUntil > now:

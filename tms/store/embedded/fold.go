@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 const (
@@ -25,7 +26,7 @@ const stateColumns = 3
 
 // foldStatement writes so many states: token_id, rev, state of each.
 func foldStatement(rows int) string {
-	return "INSERT INTO state (token_id, rev, state) VALUES " + placeholders(stateColumns, rows) +
+	return "INSERT INTO state (token_id, rev, state) VALUES " + tables.Placeholders(stateColumns, rows) +
 		" ON CONFLICT (token_id) DO UPDATE SET rev = excluded.rev, state = excluded.state WHERE excluded.rev > state.rev"
 }
 
@@ -82,7 +83,7 @@ type folding struct {
 
 func (s *Store) beginFold(ctx context.Context) (f folding, err error) {
 	err = s.do(ctx, func() error {
-		f = folding{s, s.committer.lastBatch, s.unfolded.Load(), s.overlay.begin(), s.committer.failures}
+		f = folding{s, s.committer.Batch, s.unfolded.Load(), s.overlay.begin(), s.committer.failures}
 		return nil
 	})
 	return f, err
@@ -102,7 +103,7 @@ func (f folding) write(ctx context.Context, changes []store.Change) error {
 		}
 	}
 	return f.step(ctx, func() error {
-		if err := f.db.writer.exec(writeMeta, metaFolded, int64(f.batch)); err != nil {
+		if err := f.db.writer.Exec(writeMeta, tables.MetaFolded, int64(f.batch)); err != nil {
 			return err
 		}
 		f.wal.grew(1)
@@ -131,10 +132,10 @@ func (s *Store) collect() []store.Change {
 		sh := &s.cache.shards[i]
 		sh.mu.Lock()
 		for _, p := range sh.accounts {
-			if p.epoch() <= folded {
+			if p.Epoch() <= folded {
 				continue
 			}
-			p.each(func(c store.Change) {
+			p.Each(func(c store.Change) {
 				if c.Rev > 0 {
 					changes = append(changes, c)
 				}
@@ -167,13 +168,13 @@ func statePages(changes []store.Change) int {
 }
 
 // foldInto writes states in the transaction that is open.
-func foldInto(w *conn, changes []store.Change) error {
-	in := newInserter(w, foldStatement, stateColumns)
+func foldInto(w tables.Conn, changes []store.Change) error {
+	in := tables.NewInserter(w, foldStatement, stateColumns)
 	for i := range changes {
 		c := &changes[i]
-		if err := in.add(append(in.args, c.Token, int64(c.Rev), store.AppendState(nil, &c.State))); err != nil {
+		if err := in.Add(append(in.Args, c.Token, int64(c.Rev), store.AppendState(nil, &c.State))); err != nil {
 			return err
 		}
 	}
-	return in.flush()
+	return in.Flush()
 }

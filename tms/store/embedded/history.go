@@ -3,16 +3,15 @@ package embedded
 import (
 	"bytes"
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"countersign/tms"
+	"countersign/tms/store/tables"
 )
 
 // history is the file beside the store that has what can be made again from the journal
@@ -20,11 +19,10 @@ import (
 // It has a connection of its own that writes, so it holds up no login, and when it fails
 // the store goes on. When it is damaged, or not ours, it is made again.
 type history struct {
-	path   string
-	id     []byte        // of the store
-	hasher hasher        // of the index
-	due    chan struct{} // there is something to do for historyLoop
-	again  chan struct{} // there may be something to do for a Take that waits
+	path  string
+	id    []byte        // of the store
+	due   chan struct{} // there is something to do for historyLoop
+	again chan struct{} // there may be something to do for a Take that waits
 
 	// files is held for reading by whoever uses db, and for writing when it is replaced.
 	files   sync.RWMutex
@@ -32,8 +30,6 @@ type history struct {
 	writing sync.Mutex   // held by who uses the writer
 	taking  sync.Mutex   // held by Take
 	tending sync.Mutex   // held by who may replace db, or has the index go on
-
-	postings postings // of the segment that is being made
 
 	mu    sync.Mutex
 	fault error  // what went wrong, nil since all has worked again
@@ -84,13 +80,6 @@ const (
 	historyReaders = 3
 )
 
-// metaStore is the name of the number in table meta of the store by which its history
-// knows it.
-const metaStore = "store"
-
-// errUselessHistory is what errors wrap that have the history made again.
-var errUselessHistory = errors.New("it cannot be used")
-
 func (s *Store) initHistory() {
 	h, o := &s.history, &s.options.history
 	h.path = historyPath(s.options.Path)
@@ -117,19 +106,10 @@ func historyPath(path string) string {
 
 // identify reads the number by which the history knows its store, or makes one. A
 // restored store has none.
-func (s *Store) identify() error {
-	if s.options.history.off {
-		return nil
+func (s *Store) identify() (err error) {
+	if !s.options.history.off {
+		s.history.id, err = s.Identify(s.db.writer)
 	}
-	var id []byte
-	err := s.db.writer.query(readMeta, func(r row) error { id = r.blob(0); return nil }, metaStore)
-	if err == nil && id == nil {
-		id = make([]byte, 16)
-		if _, err = io.ReadFull(s.options.Rand, id); err == nil {
-			err = s.db.writer.exec(writeMeta, metaStore, id)
-		}
-	}
-	s.history.id, s.history.hasher = id, newHasher(id)
 	return err
 }
 
@@ -232,7 +212,7 @@ func (s *Store) openHistoryFile(m marks) (*historyFile, error) {
 
 // prepareHistory makes the tables in an empty file, and looks at what is in another.
 func (s *Store) prepareHistory(w *conn, m marks) error {
-	tables, err := w.number("SELECT count(*) FROM sqlite_schema")
+	tables, err := w.Number("SELECT count(*) FROM sqlite_schema")
 	if err != nil {
 		return err
 	}
@@ -248,40 +228,40 @@ func (s *Store) prepareHistory(w *conn, m marks) error {
 		if err != nil {
 			return err
 		}
-		return w.exec(writeMeta, metaOf, s.history.id)
+		return w.Exec(writeMeta, metaOf, s.history.id)
 	})
 }
 
 // recognizeHistory refuses a history that does not belong to the store as it is.
 func (s *Store) recognizeHistory(w *conn, m marks) error {
-	id, err := w.number("PRAGMA application_id")
+	id, err := w.Number("PRAGMA application_id")
 	if err != nil {
 		return err
 	}
-	version, err := w.number("PRAGMA user_version")
+	version, err := w.Number("PRAGMA user_version")
 	if err != nil {
 		return err
 	}
 	if id != historyID || version != historyVersion {
-		return fmt.Errorf("%w: it has another format", errUselessHistory)
+		return fmt.Errorf("%w: it has another format", tables.ErrUselessHistory)
 	}
 	var of []byte
-	if err := w.query(readMeta, func(r row) error { of = r.blob(0); return nil }, metaOf); err != nil {
+	if err := w.Query(readMeta, func(r tables.Row) error { of = r.Blob(0); return nil }, metaOf); err != nil {
 		return err
 	}
 	if !bytes.Equal(of, s.history.id) {
-		return fmt.Errorf("%w: it is of another store, or of this one before a backup was restored", errUselessHistory)
+		return fmt.Errorf("%w: it is of another store, or of this one before a backup was restored", tables.ErrUselessHistory)
 	}
-	taken, err := w.number(readMeta, metaTaken)
+	taken, err := s.TakenUpTo(w)
 	if err != nil {
 		return err
 	}
-	indexed, err := w.number("SELECT max(last) FROM segment")
-	if err == nil && (indexed > m.journal || taken>>indexBits > m.log) {
-		gap := s.gapAct(fmt.Sprintf("the history knows batch %d of the journal, which ends with %d, and batch %d of the accounting log, which ends with %d",
-			indexed, m.journal, taken>>indexBits, m.log))
+	indexed, err := w.Number("SELECT max(last) FROM segment")
+	if err == nil && (indexed > m.journal || int64(taken.Batch) > m.log) {
+		gap := s.GapAct(fmt.Sprintf("the history knows batch %d of the journal, which ends with %d, and batch %d of the accounting log, which ends with %d",
+			indexed, m.journal, taken.Batch, m.log))
 		s.history.gap = &gap
-		err = fmt.Errorf("%w: it knows of more than the store", errUselessHistory)
+		err = fmt.Errorf("%w: it knows of more than the store", tables.ErrUselessHistory)
 	}
 	s.history.indexed.Store(uint64(indexed))
 	return err
@@ -289,29 +269,18 @@ func (s *Store) recognizeHistory(w *conn, m marks) error {
 
 // marks are how far a store goes.
 type marks struct {
-	journal, log             int64 // the last batches
-	journalPruned, logPruned int64 // the last that are removed
+	journal, log int64 // the last batches
 }
 
 func (s *Store) marks() (m marks, err error) {
 	err = s.read(func(c *conn) error {
-		for _, n := range []struct {
-			to   *int64
-			sql  string
-			args []driver.Value
-		}{
-			{&m.journal, "SELECT max(batch) FROM journal", nil},
-			{&m.log, "SELECT max(batch) FROM accounting", nil},
-			{&m.journalPruned, readMeta, []driver.Value{metaPruned}},
-			{&m.logPruned, readMeta, []driver.Value{metaForgot}},
-		} {
-			var err error
-			if *n.to, err = c.number(n.sql, n.args...); err != nil {
-				return err
-			}
+		journal, err := c.Number("SELECT max(batch) FROM journal")
+		if err != nil {
+			return err
 		}
-		m.log = max(m.log, m.logPruned)
-		return nil
+		log, err := lastAccounting(c)
+		m = marks{journal, int64(log)}
+		return err
 	})
 	return m, err
 }
@@ -397,7 +366,7 @@ func useless(err error) bool {
 	case resultCorrupt, resultFormat, resultNotADatabase:
 		return true
 	}
-	return errors.Is(err, errUselessHistory)
+	return errors.Is(err, tables.ErrUselessHistory)
 }
 
 // judgeHistory decides what an error means for the history: that it has to be made
@@ -475,7 +444,7 @@ func (s *Store) tendHistory(ctx context.Context) error {
 		}
 		s.historyWorks()
 	}
-	for _, step := range []func(context.Context) error{s.noteGap, s.countTails, s.tryHistory, s.pruneHistory, s.index} {
+	for _, step := range []func(context.Context) error{s.noteGap, s.countTails, s.tryHistory, s.PruneHistory, s.index} {
 		if err := step(ctx); err != nil {
 			return err
 		}

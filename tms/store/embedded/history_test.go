@@ -3,7 +3,6 @@ package embedded
 import (
 	"bytes"
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"countersign/otp"
 	"countersign/radiusd/accounting"
 	"countersign/tms"
+	"countersign/tms/store/tables"
 )
 
 // newHistoryKit is a kit with a small index, and what its store logs.
@@ -122,7 +122,7 @@ func (k *kit) found() (found [3][]tms.Event) {
 // segments is how many segments the index has.
 func (k *kit) segments() (n int64) {
 	k.Helper()
-	k.must(k.readHistory(func(c *conn) (err error) { n, err = c.number("SELECT count(*) FROM segment"); return err }))
+	k.must(k.readHistory(func(c *conn) (err error) { n, err = c.Number("SELECT count(*) FROM segment"); return err }))
 	return n
 }
 
@@ -270,11 +270,11 @@ func TestPruneIndex(t *testing.T) {
 		k.fillHistory()
 		last := int64(0)
 		k.must(k.readHistory(func(c *conn) (err error) {
-			last, err = c.number("SELECT max(last) FROM (SELECT last FROM segment ORDER BY first LIMIT ?)", segments)
+			last, err = c.Number("SELECT max(last) FROM (SELECT last FROM segment ORDER BY first LIMIT ?)", segments)
 			return err
 		}))
 		k.must(k.do(t.Context(), func() error {
-			return errors.Join(k.db.writer.exec("DELETE FROM journal WHERE batch <= ?", last), k.db.writer.exec(writeMeta, metaPruned, last))
+			return errors.Join(k.db.writer.Exec("DELETE FROM journal WHERE batch <= ?", last), k.db.writer.Exec(writeMeta, tables.MetaPruned, last))
 		}))
 		before := k.segments()
 		k.settleHistory()
@@ -282,7 +282,7 @@ func TestPruneIndex(t *testing.T) {
 			t.Errorf("%d segments of %d are left, want %d less", n, before, segments)
 		}
 		k.must(k.readHistory(func(c *conn) error {
-			stray, err := c.number("SELECT count(*) FROM posting WHERE (id >> 18) * 4 + id % 4 NOT IN (SELECT number FROM segment)")
+			stray, err := c.Number("SELECT count(*) FROM posting WHERE (id >> 18) * 4 + id % 4 NOT IN (SELECT number FROM segment)")
 			if stray > 0 {
 				t.Errorf("%d lists are of no segment", stray)
 			}
@@ -308,7 +308,7 @@ func TestErrorsOfOthers(t *testing.T) {
 	k.must(k.account("alice"))
 	var broken error
 	k.must(k.read(func(c *conn) error {
-		broken = c.exec("DELETE FROM journal") // it may only read
+		broken = c.Exec("DELETE FROM journal") // it may only read
 		return nil
 	}))
 	if resultCode(broken) == 0 {
@@ -453,43 +453,4 @@ func TestHistoryAgainstLogins(t *testing.T) {
 	if n, events := k.segments(), len(k.found()[0]); n < 5 || events != 2*rounds/5 {
 		t.Errorf("%d segments, %d events", n, events)
 	}
-}
-
-// TestQueriesHaveIndexes looks at the plans of what must be fast with many sessions.
-func TestQueriesHaveIndexes(t *testing.T) {
-	k, _ := newHistoryKit(t)
-	from := noon.Add(-time.Hour)
-	plan := func(what, sql string) (steps string) {
-		t.Helper()
-		k.must(k.readHistory(func(c *conn) error {
-			return c.query("EXPLAIN QUERY PLAN "+sql, func(r row) error {
-				if step := r.text(3); strings.HasPrefix(step, "SCAN") && !strings.Contains(step, "INDEX") || strings.Contains(step, "TEMP B-TREE") {
-					t.Errorf("%s: %s\n%s", what, step, sql)
-				}
-				steps += r.text(3)
-				return nil
-			}, make([]driver.Value, strings.Count(sql, "?"))...)
-		}))
-		return steps
-	}
-	for _, f := range []accounting.Filter{
-		{}, {User: "alice"}, {NAS: "ras"}, {Serial: "T1"}, {Rule: "r"}, {Station: "s"}, {NAS: "ras", User: "alice"}, {From: from}, {To: from},
-		{From: from, NAS: "ras"}, {User: "alice", From: from}, {States: []accounting.State{accounting.Open}}, {States: []accounting.State{accounting.Stale}, NAS: "ras"},
-		{States: []accounting.State{accounting.Open}, From: from}, {ID: accounting.Position{Batch: 7}},
-	} {
-		q := newSessionQuery(&f)
-		for !q.ended {
-			sql, _ := q.next()
-			steps := plan(fmt.Sprintf("%+v", f), sql)
-			if q.lasting && !strings.Contains(steps, "session_long") {
-				t.Errorf("%+v: %s", f, steps)
-			}
-			q.read(nil)
-		}
-	}
-	plan("Find", findAny+findFirst)
-	plan("Find", findAt+findFirst)
-	plan("Living", selectSession+"WHERE "+living+" AND nas = ? AND id > ? AND (? = '' OR gateway = ?) ORDER BY id LIMIT ?")
-	plan("Silent", selectSession+"WHERE state = 1 AND heard < ? ORDER BY heard LIMIT ?")
-	plan("Forget", "SELECT id FROM session WHERE state > 1 AND heard < ? ORDER BY heard LIMIT ?")
 }

@@ -1,5 +1,7 @@
 package embedded
 
+import "countersign/tms/store/tables"
+
 // historyID marks the file as ours, and historyVersion is of what historySchema makes. A
 // file of another version is not turned into this one: it is made again.
 const (
@@ -75,9 +77,9 @@ CREATE INDEX session_rule ON session (rule, started) WHERE rule <> '';
 CREATE INDEX session_station ON session (station, started) WHERE station <> '';
 CREATE INDEX session_address ON session (address, started) WHERE address <> '';
 CREATE INDEX session_started ON session (started);
-CREATE INDEX session_long ON session (started) WHERE ` + lasting + `;
-CREATE INDEX session_living ON session (started) WHERE ` + living + `;
-CREATE INDEX session_living_of ON session (nas) WHERE ` + living + `;
+CREATE INDEX session_long ON session (started) WHERE ` + tables.Lasting + `;
+CREATE INDEX session_living ON session (started) WHERE ` + tables.Living + `;
+CREATE INDEX session_living_of ON session (nas) WHERE ` + tables.Living + `;
 CREATE INDEX session_open ON session (heard) WHERE state = 1;
 CREATE INDEX session_over ON session (heard) WHERE state > 1;
 CREATE TABLE entry (
@@ -109,17 +111,8 @@ CREATE TABLE posting (
 ) STRICT;
 `
 
-// What the conditions of partial indexes are; queries have to be written like them.
-const (
-	living  = "state < 3"
-	lasting = "there - started >= 86400000000000"
-)
-
-// The names in the history's table meta.
-const (
-	metaOf    = "of"    // the number of the store it belongs to
-	metaTaken = "taken" // the number of the last entry of the accounting log that was taken
-)
+// metaOf is the name in the history's table meta of the number of the store it belongs to.
+const metaOf = "of"
 
 var (
 	historyWriterPragmas = []string{busyTimeout, "synchronous(NORMAL)", "wal_autocheckpoint(4000)", "cache_size(-16000)", "temp_store(MEMORY)"}

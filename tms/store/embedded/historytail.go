@@ -56,7 +56,7 @@ func (t *tail) count() int64 {
 // recountHistory has the tails counted anew: the history was opened, or the store was.
 func (s *Store) recountHistory() {
 	h, c := &s.history, &s.committer
-	h.journal.begin(c.lastBatch)
+	h.journal.begin(c.Batch)
 	h.log.begin(c.lastAccounting)
 	h.uncounted.Store(true)
 	signal(h.due)

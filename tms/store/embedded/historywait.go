@@ -43,7 +43,7 @@ func (s *Store) tryHistory(context.Context) error {
 		fmt.Sprintf("INSERT OR REPLACE INTO meta (name, value) VALUES ('room', zeroblob(%d))", probeSize),
 		"DELETE FROM meta WHERE name = 'room'",
 	} {
-		if err := s.writeHistory(func(w *conn) error { return w.exec(sql) }); err != nil {
+		if err := s.writeHistory(func(w *conn) error { return w.Exec(sql) }); err != nil {
 			return fmt.Errorf("trying whether there is room for the history: %w", err)
 		}
 	}
@@ -62,3 +62,6 @@ func (s *Store) noteGap(ctx context.Context) error {
 	}
 	return err
 }
+
+// Appended implements accounting.Store.
+func (s *Store) Appended() <-chan struct{} { return s.appended }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"countersign/tms/store/tables"
 )
 
 // limitHistory has the writer of the history run a pragma.
@@ -13,7 +15,7 @@ func (k *kit) limitHistory(sql string) {
 	k.must(k.withHistory(func(db *historyFile) error {
 		k.history.writing.Lock()
 		defer k.history.writing.Unlock()
-		return db.writer.query(sql, func(row) error { return nil })
+		return db.writer.Query(sql, func(tables.Row) error { return nil })
 	}))
 }
 

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"countersign/otp"
+	"countersign/tms/store/tables"
 )
 
 // invited knows who has an invitation, so that a login that asks waits for nothing.
@@ -15,8 +16,8 @@ type invited struct {
 // load reads the names from the table.
 func (v *invited) load(c *conn) error {
 	names := map[string]struct{}{}
-	err := c.query("SELECT name FROM invitation", func(r row) error {
-		names[r.text(0)] = struct{}{}
+	err := c.Query("SELECT name FROM invitation", func(r tables.Row) error {
+		names[r.Text(0)] = struct{}{}
 		return nil
 	})
 	if err != nil {

@@ -3,12 +3,16 @@ package embedded
 import (
 	"bytes"
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +22,8 @@ import (
 	"countersign/otp/oath"
 	"countersign/otp/seal"
 	"countersign/tms"
+	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // noon is the instant of all attempts.
@@ -222,6 +228,49 @@ func copyStore(tb testing.TB, path string) string {
 		}
 	}
 	return to
+}
+
+// insertAct is for the committer: it appends an act to the journal.
+func (k *kit) insertAct(act *tms.Act) error {
+	r := store.Record{Event: tms.Event{At: act.At, Kind: tms.ActEvent, Act: *act}}
+	return k.insert(store.AppendToBatch(store.BeginBatch(nil), store.AppendRecord(nil, &r)), 1)
+}
+
+// plans are how SQLite goes about the statements with some text that were prepared on
+// connections until now, by statement.
+func plans(tb testing.TB, text string, of ...*conn) map[string]string {
+	tb.Helper()
+	found := map[string]string{}
+	for _, c := range of {
+		for _, sql := range slices.Collect(maps.Keys(c.stmts)) {
+			if strings.HasPrefix(sql, "EXPLAIN") || !strings.Contains(sql, text) {
+				continue
+			}
+			var steps strings.Builder
+			err := c.Query("EXPLAIN QUERY PLAN "+sql, func(r tables.Row) error {
+				fmt.Fprintln(&steps, r.Text(3))
+				return nil
+			}, make([]driver.Value, strings.Count(sql, "?"))...)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			found[sql] = steps.String()
+		}
+	}
+	if len(found) == 0 {
+		tb.Fatalf("no statement has %q", text)
+	}
+	return found
+}
+
+// idle takes all connections out of a pool, and puts them back at the end of the test.
+func idle(tb testing.TB, pool chan *conn) (all []*conn) {
+	for range cap(pool) {
+		c := <-pool
+		all = append(all, c)
+		tb.Cleanup(func() { pool <- c })
+	}
+	return all
 }
 
 // parallel runs f n times at once and waits.

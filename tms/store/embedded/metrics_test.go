@@ -10,6 +10,7 @@ import (
 	"countersign/otp"
 	"countersign/tms"
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // TestMetrics reads what a scrape would.
@@ -141,7 +142,7 @@ func TestFailingTokensHaveAnIndex(t *testing.T) {
 	k := newKit(t)
 	plan := ""
 	k.must(k.read(func(c *conn) error {
-		return c.query("EXPLAIN QUERY PLAN "+selectFailing, func(r row) error { plan += r.text(3) + "; "; return nil })
+		return c.Query("EXPLAIN QUERY PLAN "+selectFailing, func(r tables.Row) error { plan += r.Text(3) + "; "; return nil })
 	}))
 	if !strings.Contains(plan, "SCAN state USING INDEX state_failing") && !strings.Contains(plan, "COVERING INDEX state_failing") {
 		t.Errorf("the plan is %q", plan)
@@ -165,7 +166,7 @@ func TestFailingTokensHaveAnIndex(t *testing.T) {
 		}
 		found := int64(0)
 		k.must(k.read(func(c *conn) (err error) {
-			found, err = c.number("SELECT count(*) FROM (SELECT ? AS state) WHERE "+failing, store.AppendState(nil, &state))
+			found, err = c.Number("SELECT count(*) FROM (SELECT ? AS state) WHERE "+failing, store.AppendState(nil, &state))
 			return err
 		}))
 		if want := state.Failures != 0 || state.LockedUntil != 0; (found == 1) != want {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"countersign/tms/audit"
+	"countersign/tms/store/tables"
 )
 
 // Format is the version of the files that this package makes. Open turns a file
@@ -26,7 +27,7 @@ const chainedVersion = 5
 // after everything that may keep the file from being opened, so that a file which
 // cannot be opened stays one that the older Countersign can open.
 func (s *Store) migrate() error {
-	version, err := s.db.writer.number("PRAGMA user_version")
+	version, err := s.db.writer.Number("PRAGMA user_version")
 	if err != nil || version == schemaVersion {
 		return err
 	}
@@ -59,15 +60,15 @@ func bringUp(w *conn, version int64) error {
 func chainOld(w *conn) error {
 	var head audit.Hash
 	last := int64(0)
-	err := w.query("SELECT batch, records FROM journal ORDER BY batch", func(r row) error {
-		last = r.integer(0)
-		head = audit.Link(head, uint64(last), r.blob(1))
+	err := w.Query("SELECT batch, records FROM journal ORDER BY batch", func(r tables.Row) error {
+		last = r.Integer(0)
+		head = audit.Link(head, uint64(last), r.Blob(1))
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("chaining the journal after batch %d: %w", last, err)
 	}
-	return w.exec("UPDATE journal SET chain = ? WHERE batch = ?", head[:], last)
+	return w.Exec("UPDATE journal SET chain = ? WHERE batch = ?", head[:], last)
 }
 
 // OldFormat returns the format of a store's file when it is one that Open would

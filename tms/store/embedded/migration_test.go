@@ -18,6 +18,7 @@ import (
 	"countersign/otp/seal"
 	"countersign/tms"
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // oldUsers is how many users a store of an old version has in these tests.
@@ -57,22 +58,22 @@ func fillOldVersion(c *conn, o Options) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{c.exec("INSERT INTO meta VALUES ('keyring', ?), ('folded', 1), ('users', ?), ('tokens', ?)", sealed, int64(oldUsers), int64(oldUsers))}
+	errs := []error{c.Exec("INSERT INTO meta VALUES ('keyring', ?), ('folded', 1), ('users', ?), ('tokens', ?)", sealed, int64(oldUsers), int64(oldUsers))}
 	for n := range int64(oldUsers) {
-		pin, err := keyring.Seal(nil, []byte(pin), pinContext(userName(int(n))))
+		pin, err := keyring.Seal(nil, []byte(pin), "pin/"+userName(int(n)))
 		errs = append(errs, err)
-		seed, err := keyring.Seal(nil, seed(int(n)), seedContext(serial(int(n))))
+		seed, err := keyring.Seal(nil, seed(int(n)), "seed/"+string(serial(int(n))))
 		errs = append(errs, err,
-			c.exec("INSERT INTO user (id, name, pin, disabled, created) VALUES (?, ?, ?, 0, ?)", n+1, userName(int(n)), pin, noon.Unix()),
-			c.exec("INSERT INTO token (id, serial, user_id, type, algorithm, digits, period, t0, seed, disabled, created) "+
+			c.Exec("INSERT INTO user (id, name, pin, disabled, created) VALUES (?, ?, ?, 0, ?)", n+1, userName(int(n)), pin, noon.Unix()),
+			c.Exec("INSERT INTO token (id, serial, user_id, type, algorithm, digits, period, t0, seed, disabled, created) "+
 				"VALUES (?, ?, ?, 1, 0, 6, 0, 0, ?, 0, ?)", n+1, string(serial(int(n))), n+1, seed, noon.Unix()),
-			c.exec("INSERT INTO state VALUES (?, 4, ?)", n+1, store.AppendState(nil, &otp.State{Counter: 4})))
+			c.Exec("INSERT INTO state VALUES (?, 4, ?)", n+1, store.AppendState(nil, &otp.State{Counter: 4})))
 	}
 	folded := oldBatch(0, store.Change{Token: 1, Rev: 3, State: otp.State{Counter: 3}})
 	unfolded := oldBatch(1, store.Change{Token: 2, Rev: 5, State: otp.State{Counter: 7}})
 	return errors.Join(append(errs,
-		c.exec("INSERT INTO journal VALUES (1, ?), (2, ?)", folded, unfolded),
-		c.exec("INSERT INTO nas_seen VALUES ('ras')"))...)
+		c.Exec("INSERT INTO journal VALUES (1, ?), (2, ?)", folded, unfolded),
+		c.Exec("INSERT INTO nas_seen VALUES ('ras')"))...)
 }
 
 // oldBatch is a batch with a login.
@@ -91,7 +92,7 @@ func oldLogin(user int, change store.Change) store.Record {
 func (k *kit) isMigrated() {
 	k.Helper()
 	version := int64(0)
-	k.must(k.read(func(c *conn) (err error) { version, err = c.number("PRAGMA user_version"); return err }))
+	k.must(k.read(func(c *conn) (err error) { version, err = c.Number("PRAGMA user_version"); return err }))
 	if version != schemaVersion {
 		k.Errorf("version %d, want %d", version, schemaVersion)
 	}
@@ -248,7 +249,7 @@ func TestFirstVersionWithAnotherKeyStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	version, err := c.number("PRAGMA user_version")
+	version, err := c.Number("PRAGMA user_version")
 	if err := errors.Join(err, c.close()); err != nil || version != 1 {
 		t.Errorf("version %d, error %v", version, err)
 	}
@@ -299,8 +300,8 @@ func TestOldFormat(t *testing.T) {
 func TestSchemaIsThatOfAMigratedStore(t *testing.T) {
 	tables := func(k *kit) (sql []string) {
 		k.must(k.read(func(c *conn) error {
-			return c.query("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name", func(r row) error {
-				sql = append(sql, r.text(0))
+			return c.Query("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name", func(r tables.Row) error {
+				sql = append(sql, r.Text(0))
 				return nil
 			})
 		}))

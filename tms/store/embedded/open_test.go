@@ -13,6 +13,7 @@ import (
 	"countersign/otp"
 	"countersign/otp/seal"
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 func TestOneProcessAtATime(t *testing.T) {
@@ -205,8 +206,8 @@ func TestStartReplaysTheJournal(t *testing.T) {
 		crashed.expect(otp.Replayed, 1, passcode(1, 4))
 		crashed.expect(otp.Accepted, users-1, passcode(users-1, 5))
 	}
-	imports := int64(users / importChunk)
-	if users%importChunk != 0 {
+	imports := int64(users / tables.ImportChunk)
+	if users%tables.ImportChunk != 0 {
 		imports++
 	}
 	check(k.crash(), users+imports)

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // overlay holds the latest states of tokens that are in the journal but neither
@@ -36,14 +37,14 @@ func (o *overlay) reset() {
 
 // put keeps the states of an account that leaves the cache. While a fold collects
 // they go to it, because it may not have come to the account's shard yet.
-func (o *overlay) put(p *account) {
+func (o *overlay) put(p *tables.Account) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	into := o.current
 	if o.collecting {
 		into = o.folding
 	}
-	p.each(func(c store.Change) {
+	p.Each(func(c store.Change) {
 		if c.Rev > into[c.Token].Rev {
 			into[c.Token] = c
 		}
@@ -58,10 +59,10 @@ func (o *overlay) replay(c store.Change) {
 }
 
 // latest brings a token read from the tables up to date. The caller holds mu.
-func (o *overlay) latest(t *tokenRow) {
+func (o *overlay) latest(t *tables.TokenRow) {
 	for _, changes := range [...]map[int64]store.Change{o.folding, o.current} {
-		if c := changes[t.id]; c.Rev > t.rev {
-			t.rev, t.State = c.Rev, c.State
+		if c := changes[t.ID]; c.Rev > t.Rev {
+			t.Rev, t.State = c.Rev, c.State
 		}
 	}
 }
@@ -69,14 +70,14 @@ func (o *overlay) latest(t *tokenRow) {
 // update brings the tokens of a user up to date that were read when folded had
 // this value. It reports false if a fold has ended since: the rows may be older
 // than what it wrote, and the overlay has forgotten that.
-func (o *overlay) update(u *userRow, folded uint32) bool {
+func (o *overlay) update(u *tables.UserRow, folded uint32) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.folded.Load() != folded {
 		return false
 	}
-	for i := range u.tokens {
-		o.latest(&u.tokens[i])
+	for i := range u.Tokens {
+		o.latest(&u.Tokens[i])
 	}
 	return true
 }

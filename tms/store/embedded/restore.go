@@ -7,12 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"countersign/otp"
-	"countersign/otp/oath"
-	"countersign/tms"
-	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // Restore puts a backup in the place of the store at to, which no process may
@@ -93,145 +90,16 @@ func prepare(ctx context.Context, path, from string, o Options, policy otp.Polic
 	if err := s.fold(ctx); err != nil { // or the table would not have the latest states
 		return err
 	}
-	act := tms.Act{At: o.Clock(), Actor: "restore", Verb: "store.restore", Object: filepath.Base(from)}
-	for _, step := range []func(int64, tms.Act, otp.Policy) (int64, bool, error){s.moveOn, s.withdrawLinks} {
-		for last, more := int64(0), true; more; {
-			err := s.do(ctx, func() error {
-				return s.transaction(func(*conn) (err error) {
-					last, more, err = step(last, act, policy)
-					return err
-				})
-			})
-			if err != nil {
-				return err
-			}
-		}
+	if err := s.AfterRestore(ctx, filepath.Base(from), policy); err != nil {
+		return err
 	}
-	return s.do(ctx, func() error {
-		if err := s.transaction(func(*conn) error { return s.dropSent(act) }); err != nil {
-			return err
+	return s.do(ctx, func() error { // the history does not know the store any more
+		err := s.db.writer.Exec("DELETE FROM meta WHERE name = ?", tables.MetaStore)
+		if err == nil {
+			_, err = s.db.writer.checkpoint(truncate)
 		}
-		_, err := s.db.writer.checkpoint(truncate)
 		return err
 	})
-}
-
-// moveOn moves a chunk of tokens after last past what may have been used.
-func (s *Store) moveOn(last int64, act tms.Act, policy otp.Policy) (newLast int64, more bool, err error) {
-	var changes []store.Change
-	t := &tokenRecord{}
-	read := t.read(s)
-	w := s.db.writer
-	err = w.query(selectToken+"WHERE t.id > ? ORDER BY t.id LIMIT ?", func(r row) error {
-		if err := read(r); err != nil {
-			return err
-		}
-		last = t.row.id
-		t.row.State = afterRestore(&t.row.Token, act.At, policy)
-		changes = append(changes, store.Change{Token: t.row.id, Rev: t.row.rev + 1, State: t.row.State})
-		return nil
-	}, last, int64(foldChunk))
-	if err != nil || len(changes) == 0 {
-		return last, false, err
-	}
-	if err := foldInto(w, changes); err != nil {
-		return last, false, err
-	}
-	act.Detail = fmt.Sprintf("%d tokens moved past what may have been used", len(changes))
-	return last, len(changes) == foldChunk, s.writeAct(&act, changes)
-}
-
-// mailGap is more mails than are sent between a backup and its restore.
-const mailGap = 1_000_000_000
-
-// withdrawLinks voids the links of a chunk of invitations after last, and moves their
-// tokens on. Invitations to event tokens end.
-func (s *Store) withdrawLinks(last int64, act tms.Act, policy otp.Policy) (newLast int64, more bool, err error) {
-	var invitations []invitationRecord
-	i := invitationRecord{}
-	read := i.read(s)
-	w := s.db.writer
-	err = w.query(selectInvitation+"WHERE i.id > ? ORDER BY i.id LIMIT ?", func(r row) error {
-		err := read(r)
-		invitations = append(invitations, i)
-		return err
-	}, last, int64(resealChunk))
-	if err != nil || len(invitations) == 0 {
-		return last, false, err
-	}
-	ended := 0
-	for n := range invitations {
-		before := &invitations[n]
-		after, text, err := withdrawn(&before.Invitation, act.At, policy)
-		if err != nil {
-			return last, false, err
-		}
-		if err := s.writeInvitation(w, before, &after, text); err != nil {
-			return last, false, err
-		}
-		last = before.id
-		if !after.Exists {
-			ended++
-		}
-	}
-	s.wal.grew(len(invitations))
-	act.Detail = fmt.Sprintf("the links of %d invitations are void, %d invitations to event tokens have ended", len(invitations)-ended, ended)
-	return last, len(invitations) == resealChunk, s.writeAct(&act, nil)
-}
-
-// withdrawn is what becomes of an invitation, and the text of it.
-func withdrawn(before *tms.Invitation, now time.Time, policy otp.Policy) (after tms.Invitation, text []byte, err error) {
-	after = *before
-	if !after.Token.Type.Clock() {
-		after.Exists = false
-		return after, nil, nil
-	}
-	// Two links: the second came with the reminder. Else there was to be none, or a link
-	// was opened.
-	after.Reminded = before.Reminded && len(before.Links) < 2
-	after.Links = nil
-	after.Token.State = afterRestore(&after.Token, now, policy)
-	text, err = store.EncodeInvitation(&after)
-	return after, text, err
-}
-
-// dropSent forgets the mails, which may be sent, the key of what was given away, and the
-// number by which the history knows the store.
-// The ids of mails sent since the backup must not name others: hence the gap.
-func (s *Store) dropSent(act tms.Act) error {
-	w := s.db.writer
-	mails, err := w.number("SELECT count(*) FROM mail")
-	if err != nil {
-		return err
-	}
-	if _, err := s.newIDs(metaMails, mailGap); err != nil {
-		return err
-	}
-	for _, statement := range []string{"DELETE FROM mail", "DELETE FROM meta WHERE name IN ('" + metaBox + "', '" + metaStore + "')"} {
-		if err := w.exec(statement); err != nil {
-			return err
-		}
-	}
-	if mails == 0 {
-		return nil
-	}
-	act.Detail = fmt.Sprintf("%d mails that waited are dropped", mails)
-	return s.writeAct(&act, nil)
-}
-
-// afterRestore is the state of a token whose state in the backup is its State.
-func afterRestore(t *otp.Token, now time.Time, policy otp.Policy) otp.State {
-	state := t.State
-	state.ResyncFactor, state.ResyncUntil = 0, 0
-	if !t.Type.Clock() {
-		state.MustResync = true
-		return state
-	}
-	ahead := int64(max(state.Drift, 0)) + int64(policy.Window) + 1
-	if next := oath.TimeStep(now, t.T0, t.Period) + ahead + 1; next > 0 {
-		state.Counter = max(state.Counter, uint64(next))
-	}
-	return state
 }
 
 // replace moves the old files aside and the prepared one to their place.

@@ -5,10 +5,8 @@ import (
 	"fmt"
 
 	"countersign/otp/seal"
+	"countersign/tms/store/tables"
 )
-
-// resealChunk is how many values go into one transaction, of some milliseconds.
-const resealChunk = 200
 
 // RotateKeys seals the keyring under another key-encryption key, makes a new data
 // key, seals every PIN and seed, every invitation and mail anew under it, and
@@ -32,7 +30,7 @@ func (s *Store) rotate(ctx context.Context, kek seal.KEK, progress func(done, to
 	if err := s.newDataKey(ctx, kek); err != nil {
 		return err
 	}
-	if err := s.resealAll(ctx, progress); err != nil {
+	if err := s.Reseal(ctx, progress); err != nil {
 		return err
 	}
 	return s.replaceKeyring(ctx, kek, retireOld)
@@ -41,9 +39,9 @@ func (s *Store) rotate(ctx context.Context, kek seal.KEK, progress func(done, to
 // newDataKey makes a data key and has it used from now on. Whoever seals and
 // writes meanwhile comes before or after.
 func (s *Store) newDataKey(ctx context.Context, kek seal.KEK) error {
-	s.sealing.Lock()
-	defer s.sealing.Unlock()
-	return s.replaceKeyring(ctx, kek, func(next *seal.Keyring) error { return next.Rotate(s.options.Rand) })
+	return s.ChangeKey(func() error {
+		return s.replaceKeyring(ctx, kek, func(next *seal.Keyring) error { return next.Rotate(s.options.Rand) })
+	})
 }
 
 // retireOld drops all data keys but the current one. Ids that are not there have
@@ -69,7 +67,7 @@ func (s *Store) replaceKeyring(ctx context.Context, kek seal.KEK, change func(*s
 		if err != nil {
 			return err
 		}
-		if err := s.db.writer.exec(writeMeta, metaKeyring, sealed); err != nil {
+		if err := s.db.writer.Exec(writeMeta, tables.MetaKeyring, sealed); err != nil {
 			return err
 		}
 		s.keyring.Adopt(next)
@@ -83,121 +81,4 @@ func (s *Store) copyKeyring(kek seal.KEK) (*seal.Keyring, error) {
 		return nil, err
 	}
 	return seal.OpenKeyring(sealed, []seal.KEK{kek}, s.options.Rand)
-}
-
-// sealedColumn is a column with sealed values.
-type sealedColumn struct {
-	count, read, write string
-	context            func(name string) string
-}
-
-var sealedColumns = []sealedColumn{
-	{
-		count:   "SELECT count(*) FROM user WHERE pin IS NOT NULL",
-		read:    "SELECT id, name, pin FROM user WHERE id > ? AND pin IS NOT NULL ORDER BY id LIMIT ?",
-		write:   "UPDATE user SET pin = ? WHERE id = ?",
-		context: pinContext[string],
-	},
-	{
-		count:   "SELECT count(*) FROM token",
-		read:    "SELECT id, serial, seed FROM token WHERE id > ? ORDER BY id LIMIT ?",
-		write:   "UPDATE token SET seed = ? WHERE id = ?",
-		context: seedContext[string],
-	},
-	{
-		count:   "SELECT count(*) FROM invitation",
-		read:    "SELECT id, name, sealed FROM invitation WHERE id > ? ORDER BY id LIMIT ?",
-		write:   "UPDATE invitation SET sealed = ? WHERE id = ?",
-		context: invitationContext[string],
-	},
-	{
-		count:   "SELECT count(*) FROM mail",
-		read:    "SELECT id, CAST(id AS TEXT), sealed FROM mail WHERE id > ? ORDER BY id LIMIT ?",
-		write:   "UPDATE mail SET sealed = ? WHERE id = ?",
-		context: mailContext,
-	},
-	sealedMeta(metaBox, boxContext),
-	sealedMeta(metaSigner, signerContext),
-	sealedMeta(metaWitness, witnessContext),
-}
-
-// sealedMeta is a value in table meta, as row 1 of a table of its own.
-func sealedMeta(name, context string) sealedColumn {
-	return sealedColumn{
-		count:   "SELECT count(*) FROM meta WHERE name = '" + name + "'",
-		read:    "SELECT 1, name, value FROM meta WHERE name = '" + name + "' AND ? < 1 LIMIT ?",
-		write:   "UPDATE meta SET value = ? WHERE name = '" + name + "' AND ? = 1",
-		context: func(string) string { return context },
-	}
-}
-
-// resealAll seals all values under the current data key.
-func (s *Store) resealAll(ctx context.Context, progress func(done, total int64)) error {
-	total, done := int64(0), int64(0)
-	for _, column := range sealedColumns {
-		err := s.read(func(c *conn) error {
-			n, err := c.number(column.count)
-			total += n
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for i := range sealedColumns {
-		for last, more := int64(0), true; more; {
-			count := int64(0)
-			err := s.do(ctx, func() (err error) {
-				last, count, err = s.resealSome(&sealedColumns[i], last)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			more = count == resealChunk
-			if done = min(done+count, total); progress != nil {
-				progress(done, total)
-			}
-		}
-	}
-	return nil
-}
-
-// resealed is a value sealed anew.
-type resealed struct {
-	id    int64
-	value []byte
-}
-
-// resealSome seals the values of a chunk of rows after last, in one transaction.
-// It returns the new last id and how many rows there were.
-func (s *Store) resealSome(column *sealedColumn, last int64) (newLast, count int64, err error) {
-	var values []resealed
-	err = s.db.writer.query(column.read, func(r row) error {
-		count++
-		last = r.integer(0)
-		sealed, context := r.blob(2), column.context(r.text(1))
-		if id, _ := seal.KeyID(sealed); id == s.keyring.Current() {
-			return nil
-		}
-		value, err := s.keyring.Open(nil, sealed, context)
-		if err != nil {
-			return err
-		}
-		value, err = s.keyring.Seal(nil, value, context)
-		values = append(values, resealed{last, value})
-		return err
-	}, last, int64(resealChunk))
-	if err != nil || len(values) == 0 {
-		return last, count, err
-	}
-	return last, count, s.transaction(func(w *conn) error {
-		for _, v := range values {
-			if err := w.exec(column.write, v.value, v.id); err != nil {
-				return err
-			}
-		}
-		s.wal.grew(len(values))
-		return nil
-	})
 }

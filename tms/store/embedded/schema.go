@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"countersign/tms/store/tables"
 )
 
 // applicationID marks the file as ours; file(1) and SQLite know the place.
@@ -136,12 +138,8 @@ CREATE TABLE tms_seen (
 	name TEXT PRIMARY KEY,
 	last INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX token_learnable ON token (serial) WHERE ` + learnable + `;
+CREATE INDEX token_learnable ON token (serial) WHERE ` + tables.Learnable + `;
 `
-
-// learnable is met by the tokens that Filter.Learnable chooses. It is part of version 4,
-// so it stays.
-const learnable = "(user_id IS NULL AND disabled = 0 OR (enrolled & 16) <> 0)"
 
 // auditSchema is what version 5 added. Column chain of the journal is the hash of a
 // batch (audit.Link); batches of before have none, but for the last of them. Table
@@ -176,23 +174,7 @@ CREATE INDEX state_failing ON state (state) WHERE ` + failing + `;
 // part of version 5, so it stays.
 const failing = "(state >= x'04' AND substr(hex(substr(state, 1, 1)), 2) >= '4')"
 
-// The names in table meta.
-const (
-	metaKeyring  = "keyring"  // the data keys, sealed under the key-encryption key
-	metaFolded   = "folded"   // what batches up to this one changed is in tables state and rule_use
-	metaUsers    = "users"    // the highest id given to a user
-	metaTokens   = "tokens"   // the highest id given to a token
-	metaRules    = "rules"    // the highest id given to a rule
-	metaRevision = "revision" // of the rules
-	metaMails    = "mails"    // the highest id given to a mail
-	metaBox      = "box"      // the key of BoxKey, sealed
-	metaSigner   = "signer"   // the seed of the key that signs checkpoints, sealed
-	metaVerifier = "verifier" // its public key
-	metaPruned   = "pruned"   // batches of the journal up to this one are removed
-	metaBegin    = "begin"    // the signature of that: audit.NewBegin, as text
-	metaForgot   = "forgot"   // the same of table accounting
-)
-
+// Statements on table meta.
 const (
 	readMeta  = "SELECT value FROM meta WHERE name = ?"
 	writeMeta = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)"
@@ -268,7 +250,7 @@ func (db *database) prepareSchema() error {
 		return err
 	}
 	mode := ""
-	if err := db.writer.query("PRAGMA journal_mode(WAL)", func(r row) error { mode = r.text(0); return nil }); err != nil {
+	if err := db.writer.Query("PRAGMA journal_mode(WAL)", func(r tables.Row) error { mode = r.Text(0); return nil }); err != nil {
 		return err
 	}
 	if mode != "wal" {
@@ -283,14 +265,14 @@ func (db *database) prepareSchema() error {
 // recognize reads the version of a file, and whether there are tables in it. What
 // is not ours is an error.
 func (db *database) recognize() (version int64, used bool, err error) {
-	id, err := db.writer.number("PRAGMA application_id")
+	id, err := db.writer.Number("PRAGMA application_id")
 	if err != nil {
 		return 0, false, err
 	}
-	if version, err = db.writer.number("PRAGMA user_version"); err != nil {
+	if version, err = db.writer.Number("PRAGMA user_version"); err != nil {
 		return 0, false, err
 	}
-	tables, err := db.writer.number("SELECT count(*) FROM sqlite_schema")
+	tables, err := db.writer.Number("SELECT count(*) FROM sqlite_schema")
 	if err != nil {
 		return 0, false, err
 	}

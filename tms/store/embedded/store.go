@@ -14,16 +14,16 @@ import (
 	"countersign/radiusd/accounting"
 	"countersign/tms"
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // Store keeps users, tokens and the journal in one file. It is safe for
 // concurrent use. Open makes one.
 type Store struct {
-	chainLog
-	options Options
-	lock    *os.File
-	keyring *seal.Keyring
-	signer  signer
+	*tables.Tables // the acts on the tables; nil until the keys are open
+	options        Options
+	lock           *os.File
+	keyring        *seal.Keyring
 
 	// files is held for reading by whoever uses db from outside of the
 	// committer, and for writing when db is replaced.
@@ -48,13 +48,9 @@ type Store struct {
 	foldDue   chan struct{}
 	unfolded  atomic.Int64 // records in the journal that a start would replay
 
-	damagedMails sync.Map // what noteDamaged has logged
-
 	failure  atomic.Pointer[error] // why the store is out of service
 	closing  atomic.Bool
-	sealing  sync.RWMutex // held for writing while the current data key changes
-	rotating sync.Mutex   // held by a rotation of the keys
-	pruning  sync.Mutex   // held by who removes what is old
+	rotating sync.Mutex // held by a rotation of the keys
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -95,7 +91,6 @@ func newStore(o Options) *Store {
 		cold:     make(chan struct{}, 1),
 		foldDue:  make(chan struct{}, 1),
 	}
-	s.chainLog = chainLog{o.Path, s.read}
 	s.cache.init(o.CacheUsers)
 	s.queue.init()
 	s.committer.init()
@@ -131,13 +126,17 @@ func (s *Store) openFile() error {
 	if s.db, err = openDatabase(s.options.Path); err != nil {
 		return err
 	}
+	if err := tables.RefuseCopying(s.db.writer, dialect); err != nil {
+		return err
+	}
 	if err := s.openKeyring(); err != nil {
 		return err
 	}
 	if err := s.migrate(); err != nil {
 		return err
 	}
-	if err := s.openSigner(); err != nil {
+	s.Tables = s.newTables()
+	if err := s.OpenSigner(s.db.writer); err != nil {
 		return err
 	}
 	if err := s.identify(); err != nil {
@@ -146,7 +145,7 @@ func (s *Store) openFile() error {
 	if err := s.takeUp(); err != nil {
 		return err
 	}
-	return s.signTail()
+	return s.SignTail(s.db.writer)
 }
 
 // takeUp reads into memory what is kept there.
@@ -164,7 +163,7 @@ func (s *Store) takeUp() error {
 // openKeyring opens the data keys in the file, or makes a new file's first one.
 func (s *Store) openKeyring() error {
 	var sealed []byte
-	err := s.db.writer.query(readMeta, func(r row) error { sealed = r.blob(0); return nil }, metaKeyring)
+	err := s.db.writer.Query(readMeta, func(r tables.Row) error { sealed = r.Blob(0); return nil }, tables.MetaKeyring)
 	if err != nil {
 		return err
 	}
@@ -181,13 +180,13 @@ func (s *Store) openKeyring() error {
 	if sealed, err = s.keyring.Marshal(s.options.KEKs[0], s.options.Rand); err != nil {
 		return err
 	}
-	return s.db.writer.exec(writeMeta, metaKeyring, sealed)
+	return s.db.writer.Exec(writeMeta, tables.MetaKeyring, sealed)
 }
 
 // replay reads from the journal what no fold has reached.
 func (s *Store) replay() error {
 	w := s.db.writer
-	folded, err := w.number(readMeta, metaFolded)
+	folded, err := w.Number(readMeta, tables.MetaFolded)
 	if err != nil {
 		return err
 	}
@@ -215,9 +214,9 @@ func (s *Store) replay() error {
 		s.unfolded.Add(1)
 		return nil
 	}
-	return w.query("SELECT batch, records FROM journal WHERE batch > ? ORDER BY batch", func(r row) error {
-		batch = r.integer(0)
-		if err := store.Records(r.blob(1), one); err != nil {
+	return w.Query("SELECT batch, records FROM journal WHERE batch > ? ORDER BY batch", func(r tables.Row) error {
+		batch = r.Integer(0)
+		if err := store.Records(r.Blob(1), one); err != nil {
 			return fmt.Errorf("replaying batch %d of the journal: %w", batch, err)
 		}
 		return nil
@@ -260,8 +259,7 @@ func (s *Store) Close() error {
 	var err error
 	if s.failure.Load() == nil {
 		err = s.fold(context.Background())
-		_, unsigned := s.signHead(context.Background())
-		err = errors.Join(err, unsigned)
+		err = errors.Join(err, s.do(context.Background(), func() error { return s.SignTail(s.db.writer) }))
 	}
 	close(s.committer.quit)
 	<-s.committer.gone

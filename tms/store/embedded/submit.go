@@ -5,6 +5,7 @@ import (
 
 	"countersign/otp"
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // Submit implements otp.TokenStore. With the account in the cache it decides
@@ -69,10 +70,10 @@ const (
 // the records of an account stand in the order of the decisions. A batch refuses
 // only when the store has failed, and then the cache, with what the attempt changed
 // there, is emptied before anything else is decided.
-func (s *Store) decide(sh *shard, p *account, a *otp.Attempt) outcome {
+func (s *Store) decide(sh *shard, p *tables.Account, a *otp.Attempt) outcome {
 	sh.changes = sh.changes[:0]
 	if p != nil {
-		p.unpack(&sh.account)
+		p.Unpack(&sh.account)
 	} else {
 		sh.account = otp.Account{Tokens: sh.account.Tokens[:0]}
 	}
@@ -81,8 +82,8 @@ func (s *Store) decide(sh *shard, p *account, a *otp.Attempt) outcome {
 		return outstanding
 	}
 	if changed := a.Decision.Changed; changed != 0 && p != nil {
-		sh.changes = p.apply(&sh.account, changed, sh.changes)
-		p.setEpoch(s.overlay.epoch.Load())
+		sh.changes = p.Apply(&sh.account, changed, sh.changes)
+		p.SetEpoch(s.overlay.epoch.Load())
 	}
 	sh.record = store.AppendLogin(sh.record[:0], a, sh.changes)
 	if !s.queue.login(sh.record, a) {

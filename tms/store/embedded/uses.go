@@ -8,6 +8,7 @@ import (
 
 	"countersign/tms"
 	"countersign/tms/store"
+	"countersign/tms/store/tables"
 )
 
 // uses counts the logins that rules decided and that table rule_use does not
@@ -84,17 +85,16 @@ func (u *uses) get(id uint64) useCount {
 	return u.counts[id]
 }
 
-// generation is moved.
-func (u *uses) generation() uint64 {
+// Generation implements tables.Uses: it is moved.
+func (u *uses) Generation() uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.moved
 }
 
-// update brings the uses of rules up to date that were read at that generation.
-// It reports false if counts have been moved since, or just are: the rows may lack
+// UpdateUses implements tables.Uses. It reports false if counts have been moved since, or just are: the rows may lack
 // them, or have them already.
-func (u *uses) update(rules []tms.Rule, generation uint64) bool {
+func (u *uses) UpdateUses(rules []tms.Rule, generation uint64) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.moving || u.moved != generation {
@@ -121,7 +121,7 @@ const useColumns = 4
 
 // useStatement adds to the counts of so many rules: id, batch, count, last of each.
 func useStatement(rows int) string {
-	return "INSERT INTO rule_use (id, batch, count, last) VALUES " + placeholders(useColumns, rows) +
+	return "INSERT INTO rule_use (id, batch, count, last) VALUES " + tables.Placeholders(useColumns, rows) +
 		" ON CONFLICT (id) DO UPDATE SET batch = excluded.batch, count = rule_use.count + excluded.count, last = max(rule_use.last, excluded.last)"
 }
 
@@ -130,15 +130,15 @@ func useStatement(rows int) string {
 func (s *Store) writeUses(ids []uint64) error {
 	s.uses.begin()
 	err := s.transaction(func(w *conn) error {
-		in := newInserter(w, useStatement, useColumns)
+		in := tables.NewInserter(w, useStatement, useColumns)
 		for _, id := range ids {
 			c := s.uses.get(id)
-			if err := in.add(append(in.args, int64(id), int64(s.committer.lastBatch), int64(c.count), c.last)); err != nil {
+			if err := in.Add(append(in.Args, int64(id), int64(s.committer.Batch), int64(c.count), c.last)); err != nil {
 				return err
 			}
 		}
 		s.wal.grew(1 + len(ids)/100)
-		return in.flush()
+		return in.Flush()
 	})
 	if err != nil {
 		ids = nil
@@ -151,8 +151,8 @@ func (s *Store) writeUses(ids []uint64) error {
 // after the mark up to which the journal is folded.
 func countedUses(c *conn, folded int64) (map[uint64]int64, error) {
 	counted := map[uint64]int64{}
-	err := c.query("SELECT id, batch FROM rule_use WHERE batch > ?", func(r row) error {
-		counted[uint64(r.integer(0))] = r.integer(1)
+	err := c.Query("SELECT id, batch FROM rule_use WHERE batch > ?", func(r tables.Row) error {
+		counted[uint64(r.Integer(0))] = r.Integer(1)
 		return nil
 	}, folded)
 	return counted, err

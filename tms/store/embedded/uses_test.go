@@ -122,11 +122,11 @@ func TestUsesReadBeforeTheyMoved(t *testing.T) {
 		func() { k.uses.reset() },
 	} {
 		k.excluded(0, 1)
-		generation, rules := k.uses.generation(), k.rules()
-		if !k.uses.update(rules, generation) {
+		generation, rules := k.uses.Generation(), k.rules()
+		if !k.uses.UpdateUses(rules, generation) {
 			t.Error("nothing has moved")
 		}
-		if move(); k.uses.update(rules, generation) {
+		if move(); k.uses.UpdateUses(rules, generation) {
 			t.Error("rows read before counts moved to the table are taken for new ones")
 		}
 	}

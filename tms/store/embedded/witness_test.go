@@ -15,6 +15,7 @@ import (
 	"countersign/otp/seal"
 	"countersign/tms"
 	"countersign/tms/audit"
+	"countersign/tms/store/tables"
 )
 
 // forge changes the file as somebody without its keys might, while no server has it open.
@@ -29,13 +30,13 @@ func (k *kit) forge(change func(*conn) error) {
 // relink reckons all hashes of the chain anew.
 func relink(c *conn) error {
 	chain, chains := audit.Hash{}, map[int64]audit.Hash{}
-	err := c.query("SELECT batch, records FROM journal ORDER BY batch", func(r row) error {
-		chain = audit.Link(chain, uint64(r.integer(0)), r.blob(1))
-		chains[r.integer(0)] = chain
+	err := c.Query("SELECT batch, records FROM journal ORDER BY batch", func(r tables.Row) error {
+		chain = audit.Link(chain, uint64(r.Integer(0)), r.Blob(1))
+		chains[r.Integer(0)] = chain
 		return nil
 	})
 	for batch, chain := range chains {
-		err = errors.Join(err, c.exec("UPDATE journal SET chain = ? WHERE batch = ?", chain[:], batch))
+		err = errors.Join(err, c.Exec("UPDATE journal SET chain = ? WHERE batch = ?", chain[:], batch))
 	}
 	return err
 }
