@@ -37,7 +37,8 @@ func (s *scratch) again() bool {
 	d := &s.attempt.Decision
 	switch last := s.account.Last.Verdict; last {
 	case Accepted:
-		if d.Verdict = AnsweredElsewhere; s.policy.RepeatSameLogin {
+		d.Verdict = AnsweredElsewhere
+		if s.policy.RepeatSameLogin && len(s.attempt.Station) > 0 { // else it may be another station
 			s.acceptAgain()
 		}
 		return true

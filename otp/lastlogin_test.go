@@ -290,6 +290,15 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
+// TestNobodyIsRepeatedWithoutStation: all who sit behind a NAS that does not say which
+// station asks would be the same.
+func TestNobodyIsRepeatedWithoutStation(t *testing.T) {
+	c := newCluster(t, repeating, clockToken("T"))
+	passcode := "4711" + c.code(0)
+	c.shows(0, c.keyed("gateway", "", passcode), Accepted)
+	c.shows(1, c.keyed("gateway", "", passcode), AnsweredElsewhere)
+}
+
 // TestNoKeyIsAcceptedTwice whatever comes in which order.
 func TestNoKeyIsAcceptedTwice(t *testing.T) {
 	for round := range uint64(16) {

@@ -25,7 +25,8 @@ type Policy struct {
 
 	// SameLoginWindow is for how long after an answer a login is the same login, when it
 	// comes again with Attempt.Login; 0 is not at all. RepeatSameLogin has one that was
-	// accepted by our own tokens accepted again then; otherwise it gets no reply.
+	// accepted by our own tokens accepted again then, if the NAS says which station it comes
+	// from; otherwise it gets no reply.
 	SameLoginWindow time.Duration
 	RepeatSameLogin bool
 

@@ -10,7 +10,8 @@ import (
 // that were given the same key.
 type Miss struct {
 	Key [16]byte
-	// Wrong is how often: of TakeMisses how often more, of PutMisses in all.
+	// Wrong is how often: of TakeMisses how often more, or less when below 0, of PutMisses in
+	// all.
 	Wrong int
 	// Age is how long ago the last one was.
 	Age time.Duration
@@ -132,6 +133,16 @@ func (n *news) count(key missKey, now int64, p *Policy) {
 	}
 	i := n.items[key]
 	i.wrong, i.last = i.wrong+1, now
+	n.set(key, i, p)
+}
+
+// takeBack may come after count was told: then one less is told.
+func (n *news) takeBack(key missKey, p *Policy) {
+	if n.items == nil {
+		return
+	}
+	i := n.items[key]
+	i.wrong--
 	n.set(key, i, p)
 }
 

@@ -152,6 +152,25 @@ func (p *Policy) wait(wrongPINs int) time.Duration {
 	return min(p.ThrottleFirst<<min(over-1, 20), p.ThrottleMax)
 }
 
+// takeBack undoes what was counted for the source when the attempt was decided by an account
+// that was out of date: another server has counted this very login.
+func (m *misses) takeBack(a *Attempt, p *Policy) {
+	n := &a.noted[ofSource]
+	if !n.counted {
+		return
+	}
+	n.counted = false
+	source := m.key(a, false)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.entries[source]; e != nil && e.wrongPINs > 0 {
+		if e.wrongPINs--; p.wait(e.wrongPINs) == 0 {
+			e.waitUntil = 0
+		}
+	}
+	m.news.takeBack(source, p)
+}
+
 func (m *misses) forgive(source missKey, p *Policy) {
 	if m.size.Load() == 0 {
 		return

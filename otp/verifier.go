@@ -109,6 +109,7 @@ type try struct {
 // decide is the whole of it; doc.go tells it in prose.
 func (s *scratch) decide(misses *misses) {
 	if s.again() {
+		misses.takeBack(s.attempt, s.policy)
 		return
 	}
 	if s.concernsTMS() {

@@ -72,6 +72,8 @@ type Options struct {
 	Collectors func(context.Context) ([]CollectorState, error)
 	// NASSettings are those of the configuration, in its order; there when NASes is.
 	NASSettings func() []NASSettings
+	// Cluster knows the nodes that share the store; nil where it is not one of several.
+	Cluster Cluster
 }
 
 // Keeper looks after the store as a whole. Progress may be nil.

@@ -95,6 +95,7 @@ func TestTheGateRefusesEveryAct(t *testing.T) {
 		"DisconnectSession": func() error { _, err := s.DisconnectSession(ctx, stranger, "17-3"); return err },
 		"CollectorStates":   func() error { _, err := s.CollectorStates(ctx, stranger); return err },
 		"NASReports":        func() error { return s.NASReports(ctx, stranger, "", nil) },
+		"ClusterStatus":     func() error { _, err := s.ClusterStatus(ctx, stranger); return err },
 
 		"ImportTokens": func() error { _, err := s.ImportTokens(ctx, stranger, TokenImport{}, nil); return err },
 		"ExportTokens": func() error { _, err := s.ExportTokens(ctx, stranger, TokenExport{}); return err },

@@ -39,6 +39,8 @@ var mayImport = map[string][]string{
 	"tms/store/storetest":          {"otp", "otp/oath", "otp/seal", "tms", "tms/store", "tms/audit", "exclusions", "radiusd/accounting"},
 	"tms/store/tables":             {"otp", "otp/oath", "otp/seal", "tms", "tms/store", "tms/audit", "exclusions", "radiusd/accounting"},
 	"tms/store/embedded":           {"otp", "otp/oath", "otp/seal", "tms", "tms/store", "tms/store/tables", "tms/audit", "exclusions", "radiusd/accounting"},
+	"tms/store/postgres":           {"otp", "otp/oath", "otp/seal", "tms", "tms/store", "tms/store/tables", "tms/audit", "exclusions", "radiusd/accounting"},
+	"tms/store/postgrestest":       {},
 	"tms/seedfile":                 {"otp", "otp/oath"},
 	"tms/mail":                     {},
 	"tms/mail/mailtest":            {},
@@ -59,7 +61,7 @@ var libraryOf = map[string][]string{
 	"github.com/pquerna/otp":          {"tms/enrol"},
 	"github.com/boombuler/barcode":    {"tms/enrol"},
 	"github.com/BurntSushi/toml":      {"conf"},
-	"github.com/prometheus":           {"radiusd", "radiusd/remote", "radiusd/accounting", "radiusd/accounting/collector", "tms/store/embedded", "tms/directory", "tms/enrol", "tms/audit", "tms/migration", "cmd/countersign"},
+	"github.com/prometheus":           {"radiusd", "radiusd/remote", "radiusd/accounting", "radiusd/accounting/collector", "tms/store/embedded", "tms/store/postgres", "tms/directory", "tms/enrol", "tms/audit", "tms/migration", "cmd/countersign"},
 	"github.com/sony/gobreaker":       {"radiusd"},
 	"gopkg.in/natefinch/lumberjack":   {"radiusd/accounting/collector"},
 	"github.com/leodido/go-syslog":    {"tms/audit"},
@@ -77,6 +79,8 @@ var libraryOf = map[string][]string{
 	"golang.org/x/sys":                {"radiusd", "radiusd/radiustest", "tms/store/embedded", "tms/audit", "cmd/countersign"},
 	"golang.org/x/term":               {"cmd/countersign", "cmd/etoken"},
 	"modernc.org/sqlite":              {"tms/store/embedded"},
+	"github.com/jackc/pgx":            {"tms/store/postgres"},
+	"github.com/pressly/goose":        {"tms/store/postgres"},
 	"github.com/rogpeppe/go-internal": {},
 }
 

@@ -270,7 +270,7 @@ func (c *Client) open(ctx context.Context, verb string, body io.Reader) (*http.R
 
 // reading are the verbs that change nothing.
 var reading = []string{"user.list", "token.list", "invitation.list", "mail.list", "exclusion.list", "exclusion.report", "login.explain", "event.list", "event.watch", "audit.key", "audit.checkpoint", "audit.export", "store.backup", "token.export", "migration.status", "tms.state",
-	"session.list", "session.show", "session.records", "collector.list", "nas.report"}
+	"session.list", "session.show", "session.records", "collector.list", "nas.report", "cluster.status"}
 
 // doubtful adds to the error of a request whose answer is missing that it may
 // have been done all the same, unless it changes nothing or was never sent.

@@ -7,6 +7,7 @@ import (
 
 	"countersign/otp"
 	"countersign/tms/audit"
+	"countersign/tms/store"
 )
 
 const (
@@ -30,7 +31,7 @@ type committer struct {
 
 	heads
 	failures int // how often the store has failed
-	gatherer gatherer
+	gatherer store.Gatherer
 	timer    *time.Timer
 }
 
@@ -70,17 +71,17 @@ func (s *Store) commitLoop() {
 // gather lets the batch grow while there is load.
 func (s *Store) gather() {
 	c := &s.committer
-	target := c.gatherer.target(time.Now())
+	target := c.gatherer.Target(time.Now())
 	if s.queue.reached(target) {
 		return
 	}
-	c.timer.Reset(gatherTime)
+	c.timer.Reset(store.GatherTime)
 	defer c.timer.Stop()
 	for !s.queue.reached(target) {
 		select {
 		case <-s.queue.wake:
 		case <-c.timer.C:
-			c.gatherer.gaveUp()
+			c.gatherer.GaveUp()
 			return
 		case <-c.quit:
 			return
@@ -103,7 +104,7 @@ func (s *Store) commit() error {
 		return err
 	}
 	now := time.Now()
-	c.gatherer.committed(b.size(), now)
+	c.gatherer.Committed(b.size(), now)
 	s.metrics.committed(b, now.Sub(began))
 	s.uses.add(b.uses)
 	s.journalGrew()

@@ -36,7 +36,7 @@ var sealedColumns = []sealedColumn{
 	},
 	{
 		count:   "SELECT count(*) FROM mail",
-		read:    "SELECT id, CAST(id AS TEXT), sealed FROM mail WHERE id > ? ORDER BY id LIMIT ?",
+		read:    "SELECT id, CAST(id AS TEXT) AS name, sealed FROM mail WHERE id > ? ORDER BY id LIMIT ?",
 		write:   "UPDATE mail SET sealed = ? WHERE id = ?",
 		context: mailContext,
 	},
