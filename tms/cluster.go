@@ -124,6 +124,8 @@ func (v *ClusterView) judge() {
 	}
 	if alive > 0 {
 		v.judgeLeases()
+	} else {
+		v.fault("no node is alive: nobody answers the gateways: start `countersign serve` on at least one")
 	}
 	if alive == 1 {
 		v.remark("one node alone is alive: nobody takes over for it")

@@ -16,7 +16,6 @@ import (
 	"countersign/radiusd/accounting/collector"
 	"countersign/radiusd/packet"
 	"countersign/tms"
-	"countersign/tms/store/embedded"
 )
 
 // accounts is what becomes of what NASes report: sessions, and what collectors get.
@@ -92,14 +91,19 @@ func (s *server) collectorOptions(c *conf.Collector) collector.Options {
 	return o
 }
 
-// run looks after sessions and collectors until ctx is done.
-func (a *accounts) run(ctx context.Context) {
-	var parts sync.WaitGroup
-	parts.Go(func() { a.book.Run(ctx) })
-	for _, c := range a.collectors {
-		parts.Go(func() { c.Run(ctx) })
+// runAccounts looks after sessions and collectors until ctx is done. Of several nodes one
+// makes the sessions and one sends to a collector; all count the sessions.
+func (s *server) runAccounts(ctx context.Context) {
+	a := &s.accounts
+	var group sync.WaitGroup
+	group.Go(func() { s.work(ctx, "sessions", a.book.Run) })
+	if s.cluster() != nil {
+		group.Go(func() { a.book.Follow(ctx) })
 	}
-	parts.Wait()
+	for _, c := range a.collectors {
+		group.Go(func() { s.work(ctx, "collector "+c.Name, c.Run) })
+	}
+	group.Wait()
 }
 
 // wake tells the collectors that there is something for them.
@@ -136,13 +140,13 @@ func (a *accounts) done(ctx context.Context) (least accounting.Position, ok bool
 
 // takenStore tells when sessions were made of entries.
 type takenStore struct {
-	*embedded.Store
+	engine
 	taken func()
 }
 
 // Take implements accounting.Store.
 func (t takenStore) Take(ctx context.Context, most int, take func(accounting.Tx, []accounting.Entry) error) (int, error) {
-	n, err := t.Store.Take(ctx, most, take)
+	n, err := t.engine.Take(ctx, most, take)
 	if n > 0 && err == nil {
 		t.taken()
 	}
@@ -167,7 +171,7 @@ func (s *server) loginOf(ctx context.Context, batch uint64, index uint32) (accou
 
 // cursors keeps how far something has come as notes of a kind.
 type cursors struct {
-	store *embedded.Store
+	store engine
 	kind  string
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"countersign/conf"
 	"countersign/tms/audit"
 	"countersign/tms/store/embedded"
+	"countersign/tms/store/postgres"
 )
 
 // verifyFlags say by what the audit log is verified.
@@ -42,6 +44,11 @@ func (a *app) auditVerifyCommand() *cobra.Command {
 			options, err := f.options()
 			if err != nil {
 				return err
+			}
+			if len(args) == 0 {
+				if cfg, err := a.load(); err == nil && cfg.Store.Driver == conf.StorePostgres {
+					return a.verifyDatabase(cfg, options)
+				}
 			}
 			path, err := a.auditedFile(args)
 			if err != nil {
@@ -120,6 +127,20 @@ func (a *app) auditedFile(args []string) (string, error) {
 	return storePath(&conf.Config{DataDir: dir}), nil
 }
 
+// verifyDatabase verifies the audit log of the driver postgres and prints what it found.
+func (a *app) verifyDatabase(cfg *conf.Config, o audit.VerifyOptions) error {
+	ctx := context.Background()
+	log, err := postgres.OpenAudit(ctx, a.postgresDatabase(cfg, slog.New(slog.DiscardHandler), nil))
+	if err != nil {
+		return err
+	}
+	r, err := audit.Verify(ctx, log, o)
+	if err = errors.Join(err, log.Close()); err != nil {
+		return fmt.Errorf("verifying the audit log of the database: %w", err)
+	}
+	return a.showVerified("database", "store", &r, o)
+}
+
 // verifyAudit verifies a file and prints what it found.
 func (a *app) verifyAudit(path string, o audit.VerifyOptions) error {
 	f, err := os.Open(path)
@@ -145,15 +166,22 @@ func (a *app) verifyAudit(path string, o audit.VerifyOptions) error {
 	if path, err = filepath.Abs(path); err != nil {
 		return err
 	}
+	return a.showVerified(path, what, &r, o)
+}
+
+// showVerified prints what was found. Faults are exit status 1.
+func (a *app) showVerified(path, what string, r *audit.Report, o audit.VerifyOptions) error {
 	if a.json {
-		err = a.result(viewReport(path, what, &r))
+		if err := a.result(viewReport(path, what, r)); err != nil {
+			return err
+		}
 	} else {
-		a.showVerification(path, what, &r, o.Key != nil)
+		a.showVerification(path, what, r, o.Key != nil)
 	}
-	if err == nil && !r.OK() {
-		err = exitStatus(1)
+	if !r.OK() {
+		return exitStatus(1)
 	}
-	return err
+	return nil
 }
 
 func verifyStore(ctx context.Context, path string, o audit.VerifyOptions) (audit.Report, error) {

@@ -19,18 +19,28 @@ const (
 
 // keepHouse does what is due from time to time, until ctx is done.
 func (s *server) keepHouse(ctx context.Context) {
-	seen, prune := time.NewTicker(seenEvery), time.NewTicker(pruneEvery)
+	seen := time.NewTicker(seenEvery)
 	defer seen.Stop()
-	defer prune.Stop()
-	s.prune(ctx)
 	for {
 		select {
 		case <-seen.C:
 			s.keepSeen(ctx)
-		case <-prune.C:
-			s.prune(ctx)
 		case <-ctx.Done():
 			s.keepSeen(context.WithoutCancel(ctx))
+			return
+		}
+	}
+}
+
+// every calls do at once, and again each time an interval is over, until ctx is done.
+func every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		do(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			return
 		}
 	}

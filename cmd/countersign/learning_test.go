@@ -76,6 +76,7 @@ func nextStep(step int64) int64 {
 // well: these are reported, and given to nobody before a second login tells which it is.
 // Then the TMS is gone, and everybody gets in.
 func TestLearning(t *testing.T) {
+	t.Parallel() // it mostly waits for the next time step
 	now := time.Now().Unix() / int64(stepTime/time.Second)
 	users := newcomers(1000, now, now+5)
 	there, file := make([]remotetest.User, len(users)), new(strings.Builder)

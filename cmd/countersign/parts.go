@@ -28,7 +28,7 @@ import (
 // have in common.
 type parts struct {
 	cfg     atomic.Pointer[conf.Config] // replaced by a reload
-	store   *embedded.Store
+	store   engine
 	service *tms.Service
 	users   *directory.Repository // nil when there is no directory
 	rules   *rulebook
@@ -39,23 +39,23 @@ type parts struct {
 
 // watchedStore is the store that tells the server what it waits for.
 type watchedStore struct {
-	*embedded.Store
+	engine
 	parts *parts
 }
 
 // ChangeHolder implements tms.EnrolmentStore.
 func (w watchedStore) ChangeHolder(ctx context.Context, name otp.UserName, act tms.Act, change func(*tms.Holder) error) error {
-	return told(w.Store.ChangeHolder(ctx, name, act, change), w.parts.queued)
+	return told(w.engine.ChangeHolder(ctx, name, act, change), w.parts.queued)
 }
 
 // ChangeStock implements tms.TokenImporter.
 func (w watchedStore) ChangeStock(ctx context.Context, rows []tms.TokenRow, change func(*tms.Stock) (tms.Act, error)) error {
-	return told(w.Store.ChangeStock(ctx, rows, change), w.parts.stocked)
+	return told(w.engine.ChangeStock(ctx, rows, change), w.parts.stocked)
 }
 
 // ChangeToken implements tms.Store. Who learns knows what it has done itself.
 func (w watchedStore) ChangeToken(ctx context.Context, serial otp.Serial, act tms.Act, change func(*tms.Token) error) error {
-	err := w.Store.ChangeToken(ctx, serial, act, change)
+	err := w.engine.ChangeToken(ctx, serial, act, change)
 	if act.Actor == migration.Actor {
 		return err
 	}
@@ -77,18 +77,13 @@ func credentials() string { return os.Getenv("CREDENTIALS_DIRECTORY") }
 
 // openParts opens the store and builds the service over it.
 func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logger, registry prometheus.Registerer) (*parts, error) {
-	options, err := a.storeOptions(cfg, logger, registry)
-	if err != nil {
-		return nil, err
-	}
 	users, err := openUsers(cfg, a.clock, logger, registry)
 	if err != nil {
 		return nil, err
 	}
 	p := &parts{users: users, clock: a.clock}
 	p.cfg.Store(cfg)
-	options.MaxFailures = func() int { return p.cfg.Load().Login.MaxFailures }
-	store, err := embedded.Open(ctx, options)
+	store, err := a.openEngine(ctx, cfg, logger, registry, func() int { return p.cfg.Load().Login.MaxFailures })
 	if err != nil {
 		if users != nil {
 			users.Close()
@@ -125,6 +120,9 @@ func (a *app) openParts(ctx context.Context, cfg *conf.Config, logger *slog.Logg
 	if users != nil {
 		service.Directory = users
 	}
+	if shared := p.cluster(); shared != nil {
+		service.Cluster = shared
+	}
 	p.service = tms.NewService(service)
 	return p, nil
 }
@@ -145,20 +143,29 @@ func (a *app) storeOptions(cfg *conf.Config, logger *slog.Logger, registry prome
 // either, it makes one.
 func (a *app) keys(cfg *conf.Config) ([]seal.KEK, error) {
 	path := cfg.KeyFile(credentials())
-	keks, err := seal.ReadKeyFile(path)
-	if !errors.Is(err, os.ErrNotExist) {
+	if keks, err := seal.ReadKeyFile(path); !errors.Is(err, os.ErrNotExist) {
 		return keks, err
 	}
 	if _, err := os.Stat(storePath(cfg)); err == nil {
 		return nil, fmt.Errorf("there is a store %s but no key file %s: put the key file back; without it no token can be used", storePath(cfg), path)
 	}
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data folder: %w", err)
-	}
-	if err := seal.CreateKeyFile(path, a.rand); err != nil {
+	if _, _, err := a.makeKey(cfg); err != nil {
 		return nil, err
 	}
 	return seal.ReadKeyFile(path)
+}
+
+// makeKey makes the key file, unless there is one.
+func (a *app) makeKey(cfg *conf.Config) (path string, made bool, err error) {
+	path = cfg.KeyFile(credentials())
+	if _, err := os.Stat(path); err == nil {
+		return path, false, nil
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return path, false, fmt.Errorf("making the data folder: %w", err)
+	}
+	err = seal.CreateKeyFile(path, a.rand)
+	return path, err == nil, err
 }
 
 func (p *parts) close() error {
@@ -183,7 +190,8 @@ func policy(cfg *conf.Config) otp.Policy {
 		ThrottleAfter: l.ThrottleAfter, ThrottleFirst: l.ThrottleFirst, ThrottleMax: l.ThrottleMax,
 		ThrottleForget: l.ThrottleForget, ThrottleEntries: l.ThrottleEntries,
 		MaxWrongPasswords: l.MaxWrongPasswords, WrongPasswordTime: l.WrongPasswordTime,
-		Agreements: cfg.TMS.Agreements,
+		Agreements:      cfg.TMS.Agreements,
+		SameLoginWindow: cfg.Cluster.SameLoginWindow, RepeatSameLogin: cfg.Cluster.OnSameLogin == conf.SameLoginRepeat,
 	}
 }
 

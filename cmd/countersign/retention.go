@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +17,9 @@ import (
 // whose clock leaps would remove what is new.
 type retention struct {
 	steady atomic.Bool // the clock is believed
-	leapt  time.Time   // when it was found not to be, with the monotonic clock; zero while it is
+
+	mu    sync.Mutex
+	leapt time.Time // when it was found not to be, with the monotonic clock; zero while it is
 }
 
 const (
@@ -47,6 +50,8 @@ func (s *server) believe(ctx context.Context, now time.Time) (bool, error) {
 		}
 	}
 	r := &s.retention
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if !noted.IsZero() && now.Sub(noted).Abs() > longestLeap {
 		if r.leapt.IsZero() {
 			r.leapt = now
@@ -65,6 +70,14 @@ func (s *server) believe(ctx context.Context, now time.Time) (bool, error) {
 	}
 	r.steady.Store(err == nil)
 	return err == nil, err
+}
+
+// watchClock finds out whether the clock is to be believed on a node that removes nothing:
+// it may be the one that makes sessions.
+func (s *server) watchClock(ctx context.Context) {
+	if _, err := s.believe(ctx, s.app.clock()); err != nil && ctx.Err() == nil {
+		s.logger.Warn("whether the clock is right could not be found out, and is tried again later", "error", err)
+	}
 }
 
 // prune removes what is older than the configuration wants it kept.

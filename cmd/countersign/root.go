@@ -49,7 +49,7 @@ func (a *app) root() *cobra.Command {
 	root.SetErr(a.err)
 	root.AddCommand(
 		a.serveCommand(), a.quickstartCommand(), a.checkCommand(), a.userCommand(), a.tokenCommand(), a.invitationCommand(), a.mailCommand(),
-		a.excludeCommand(), a.explainCommand(), a.migrateCommand(), a.tmsCommand(), a.sasCommand(), a.sessionCommand(), a.nasCommand(), a.collectorCommand(), a.eventCommand(), a.watchCommand(), a.auditCommand(), a.loginCommand(), a.backupCommand(), a.restoreCommand(), a.keyCommand(), a.versionCommand(),
+		a.excludeCommand(), a.explainCommand(), a.migrateCommand(), a.tmsCommand(), a.sasCommand(), a.sessionCommand(), a.nasCommand(), a.collectorCommand(), a.eventCommand(), a.watchCommand(), a.auditCommand(), a.loginCommand(), a.backupCommand(), a.restoreCommand(), a.storeCommand(), a.clusterCommand(), a.keyCommand(), a.versionCommand(), sizingTopic(),
 	)
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

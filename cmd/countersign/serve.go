@@ -107,6 +107,9 @@ func (a *app) serve(started func(*server) error) error {
 func (a *app) newServer(cfg *conf.Config, logger *slog.Logger, level *slog.LevelVar) (*server, error) {
 	s := &server{app: a, logger: logger, level: level, registry: prometheus.NewRegistry(), regroup: make(chan struct{}, 1)}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil { // for the admin socket; the store may be elsewhere
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
 	p, err := a.openParts(context.Background(), cfg, logger, s.registry)
 	if err != nil {
 		return nil, err
@@ -194,6 +197,9 @@ func (s *server) newRadius(cfg *conf.Config, table *radiusd.NASTable, root []byt
 	if s.users != nil {
 		options.Users = userRepository{s.users}
 	}
+	if err := s.clusterOptions(cfg, root, &options); err != nil {
+		return err
+	}
 	if len(cfg.Radius.Acct) > 0 {
 		options.Classes, options.Sessions = s.accounts.classes, s.accounts.book
 	}
@@ -271,14 +277,20 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 		}()
 	}
 	var background sync.WaitGroup
-	background.Go(func() { s.enrolment.Run(ctx) })
+	background.Go(func() { s.work(ctx, "outbox", s.enrolment.Run) })
 	background.Go(func() { s.watchGroups(ctx) })
 	background.Go(func() { s.runTMS(ctx) })
-	background.Go(func() { s.accounts.run(ctx) })
+	background.Go(func() { s.runAccounts(ctx) })
 	background.Go(func() { s.keepHouse(ctx) })
-	for _, l := range s.syslogs {
-		background.Go(func() { l.Run(ctx) })
+	background.Go(func() { s.work(ctx, "retention", func(ctx context.Context) { every(ctx, pruneEvery, s.prune) }) })
+	if s.cluster() != nil {
+		background.Go(func() { every(ctx, pruneEvery, s.watchClock) })
 	}
+	for i, l := range s.syslogs {
+		background.Go(func() { s.work(ctx, "syslog "+s.cfg.Load().Syslogs[i].Name, l.Run) })
+	}
+	background.Go(func() { s.shareMisses(ctx) })
+	s.listenToOthers(ctx)
 	s.begun(ctx)
 	s.logger.Info("started", "version", version, "radius", s.status.Listening, "nas", len(s.cfg.Load().NAS))
 	s.tellTMS()
@@ -414,7 +426,7 @@ func keepFixed(old, new *conf.Config) []string {
 		key      string
 		old, new any
 	}{
-		{"data_dir", &old.DataDir, &new.DataDir}, {"[radius]", &radius, &new.Radius}, {"[store]", &old.Store, &new.Store},
+		{"data_dir", &old.DataDir, &new.DataDir}, {"[radius]", &radius, &new.Radius}, {"[store]", &old.Store, &new.Store}, {"[cluster]", &old.Cluster, &new.Cluster},
 		{"[web]", &old.Web, &new.Web}, {"[metrics]", &old.Metrics, &new.Metrics}, {"log.format", &old.Log.Format, &new.Log.Format},
 		{"[users]", &old.Users, &new.Users}, {"[[directory]]", &old.Directories, &new.Directories},
 		{"[[collector]]", &old.Collectors, &new.Collectors}, {"[[syslog]]", &old.Syslogs, &new.Syslogs},

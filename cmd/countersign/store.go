@@ -63,6 +63,9 @@ func (a *app) restoreCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if cfg.Store.Driver == conf.StorePostgres {
+				return errors.New("the store is in PostgreSQL: stop all servers, restore it with PostgreSQL's own programs, and then run `countersign store rewound`")
+			}
 			if _, err := os.Stat(cfg.KeyFile(credentials())); errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("there is no key file %s: put the one of the backup's time there first", cfg.KeyFile(credentials()))
 			}
@@ -97,6 +100,9 @@ func (a *app) keyCommand() *cobra.Command {
 				}
 				path := cfg.KeyFile(credentials())
 				a.say("keys rotated; %s has the new one", path)
+				if cfg.Store.Driver == conf.StorePostgres {
+					a.say("copy %s to every other server of this database now: they go on as they are, but would not start again without it", path)
+				}
 				a.say("backups made until now need the old one, kept as %s.before-*: put it apart, and remove it when they are gone", path)
 				return nil
 			})
@@ -132,6 +138,9 @@ func (a *app) checkCommand() *cobra.Command {
 // checkStore opens and checks the store. One that a running server has open is
 // that server's to check: /readyz tells. Only the rules in it are looked at.
 func (a *app) checkStore(cfg *conf.Config) error {
+	if cfg.Store.Driver == conf.StorePostgres {
+		return a.checkDatabase(cfg)
+	}
 	path := storePath(cfg)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		a.say("store %s: not there yet, the first start makes it", path)
@@ -158,6 +167,24 @@ func (a *app) checkStore(cfg *conf.Config) error {
 		return err
 	}
 	a.say("store %s: good", path)
+	return nil
+}
+
+// checkDatabase checks the store in PostgreSQL, which others may use meanwhile.
+func (a *app) checkDatabase(cfg *conf.Config) error {
+	ctx := context.Background()
+	p, err := a.openParts(ctx, cfg, slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: slog.LevelWarn})), nil)
+	if err != nil {
+		return err
+	}
+	records, _, err := p.readRules(ctx, 0)
+	if err = errors.Join(err, p.store.Check(ctx), p.close()); err != nil {
+		return err
+	}
+	if err := a.checkRecords(cfg, records); err != nil {
+		return err
+	}
+	a.say("store in PostgreSQL: good; `countersign cluster status` tells of servers and standbys")
 	return nil
 }
 

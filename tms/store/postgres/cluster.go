@@ -75,7 +75,7 @@ type clusterTimes struct {
 	beat     time.Duration // from one heartbeat, or renewal of a lease, to the next
 	ttl      time.Duration // of a lease; and a node that is silent for so long is dead
 	retry    time.Duration // from one attempt to connect to the next
-	deadline time.Duration // of a tick, and to connect
+	deadline time.Duration // to connect, and half of that of a tick
 }
 
 func (t *clusterTimes) fill() {
@@ -210,7 +210,7 @@ func (c *cluster) round(ctx context.Context) (*sight, error) {
 	if err := c.connect(ctx); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.times.deadline)
+	ctx, cancel := context.WithTimeout(ctx, 2*c.times.deadline) // a database that is slow for a second is there
 	defer cancel()
 	seen, err := c.look(ctx)
 	if err != nil {

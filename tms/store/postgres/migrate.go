@@ -83,6 +83,11 @@ func (d *database) migrate(ctx context.Context, o *Options) (from, to int64, err
 	if err != nil {
 		return 0, 0, err
 	}
+	if from == 0 {
+		if err := d.with(ctx, config, refuseForeign); err != nil {
+			return 0, 0, err
+		}
+	}
 	if from > schemaVersion {
 		return from, from, d.with(ctx, config, func(c *conn) error { return newer(c, o, from) })
 	}
@@ -92,6 +97,20 @@ func (d *database) migrate(ctx context.Context, o *Options) (from, to int64, err
 	return from, schemaVersion, d.with(ctx, config, func(c *conn) error {
 		return errors.Join(c.Exec(writeBytes, metaMigratedBy, []byte(o.Version)), c.flush())
 	})
+}
+
+// refuseForeign refuses a database that has tables and none of ours. Another process may
+// just be making ours.
+func refuseForeign(c *conn) error {
+	foreign, err := c.Number("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()")
+	if err != nil || foreign == 0 {
+		return err
+	}
+	ours, err := c.Number("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?", migrationTable)
+	if err == nil && ours == 0 {
+		err = fmt.Errorf("the database has %d tables of another program: make one for this program alone", foreign)
+	}
+	return err
 }
 
 // up applies the versions that are missing, each in a transaction.

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"layeh.com/radius"
+)
+
+// load is many gateways that log users in, each code once, until they are told to stop.
+// Who gets no answer asks another node, and then gives the code up.
+type load struct {
+	*cluster
+	stop     atomic.Bool
+	lanes    sync.WaitGroup
+	mu       sync.Mutex
+	accepted map[shown]time.Time
+	first    []time.Time // accepted by each node since resumed
+	resumed  bool        // the database takes writes again
+	given    int         // codes that were given up
+}
+
+// losesPrimary kills the database in the middle of logins and promotes the standby. What
+// was accepted, which it returns, is never accepted again.
+func (c *cluster) losesPrimary(counter int) []shown {
+	c.Helper()
+	const lanes = 64
+	l := &load{cluster: c, accepted: map[shown]time.Time{}, first: make([]time.Time, len(c.nodes))}
+	for lane := range lanes {
+		l.lanes.Go(func() { l.run(lane, lanes, counter) })
+	}
+	before := l.await(1000, 0)
+	c.primary.Kill()
+	killed := time.Now()
+	c.standby.Promote(c.T)
+	promoted := l.resume()
+	l.await(before+1000, 20*time.Second)
+	l.awaitAll(promoted)
+	l.stop.Store(true)
+	l.lanes.Wait()
+	c.Logf("%d accepted, %d given up; promoted %v after the kill", len(l.accepted), l.given, promoted.Sub(killed))
+
+	all := slices.Collect(maps.Keys(l.accepted))
+	c.strangers(c.nodes, all)
+	return all
+}
+
+// run logs in the users of a lane: each lane has others.
+func (l *load) run(lane, lanes, counter int) {
+	for ; ; counter++ {
+		for user := lane; user < clusterUsers; user += lanes {
+			if l.stop.Load() {
+				return
+			}
+			l.login(shown{user, counter}, (lane+user)%len(l.nodes))
+		}
+	}
+}
+
+// login shows a code to a node, and to the next one when there is no answer.
+func (l *load) login(s shown, first int) {
+	for i := range 2 {
+		k := (first + i) % len(l.nodes)
+		code, _ := l.nodes[k].show(l.gateway, s, s.station(), time.Second)
+		switch code {
+		case radius.CodeAccessAccept:
+			l.took(s, k)
+			return
+		case 0:
+			continue
+		default:
+			l.Errorf("%s: node %s says %v to a new code", s.station(), l.nodes[k].name, code)
+			return
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.given++
+}
+
+// took notes that a node has accepted a code.
+func (l *load) took(s shown, node int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.accepted[s] = time.Now()
+	if l.resumed && l.first[node].IsZero() {
+		l.first[node] = time.Now()
+	}
+}
+
+// resume notes that the database takes writes again, and returns when that was.
+func (l *load) resume() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.resumed = true
+	return time.Now()
+}
+
+// await waits until so many logins were accepted, and returns how many there are then.
+func (l *load) await(many int, most time.Duration) (n int) {
+	l.Helper()
+	began := time.Now()
+	l.nodes[0].await("logins", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		n = len(l.accepted)
+		return n >= many
+	})
+	if took := time.Since(began); most > 0 && took > most {
+		l.Errorf("it took %v until users were let in", took)
+	}
+	return n
+}
+
+// resumeWithin is how soon after the promotion each node lets users in again.
+const resumeWithin = 5 * time.Second
+
+// awaitAll waits until each node has accepted a login since the promotion.
+func (l *load) awaitAll(promoted time.Time) {
+	l.Helper()
+	for k, n := range l.nodes {
+		var first time.Time
+		n.await("logins at node "+n.name, func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			first = l.first[k]
+			return !first.IsZero()
+		})
+		took := first.Sub(promoted)
+		l.Logf("node %s lets users in %v after the promotion", n.name, took)
+		if took > resumeWithin {
+			l.Errorf("node %s lets users in %v after the promotion, want %v", n.name, took, resumeWithin)
+		}
+	}
+}
