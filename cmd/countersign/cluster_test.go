@@ -16,7 +16,12 @@ import (
 	"countersign/radiusd/radiustest"
 )
 
-const clusterUsers = 2500
+// Of the users of a cluster, the last log in while nodes are cut off, the others while the
+// database fails over.
+const (
+	clusterUsers = 2500
+	loadUsers    = 1500
+)
 
 // TestCluster has three nodes, each in a network of its own, on one PostgreSQL with a
 // synchronous standby. The parts follow each other, because each needs what was before.
@@ -35,8 +40,8 @@ func TestCluster(t *testing.T) {
 	c.start()
 	c.everyCodeOnce(c.nodes[:2], 0)
 	c.everyCodeOnce(c.nodes, 4)
-	c.isCutOff(c.nodes[1], c.nodes[2], 8)
-	accepted := c.losesPrimary(9)
+	accepted := c.isCutOff(c.nodes[1], c.nodes[2], 8)
+	accepted = append(accepted, c.losesPrimary(9)...)
 	for user := range clusterUsers {
 		for counter := range 8 {
 			accepted = append(accepted, shown{user, counter})
@@ -145,12 +150,14 @@ func exchangeWithin(nas *radiustest.NAS, request *radius.Packet, patience time.D
 	return reply.Code, nil
 }
 
-// isCutOff takes two nodes off the network of the database. They say nothing to anybody,
-// but one lets in who needs no code; the third goes on. Back in the network they serve
-// again.
-func (c *cluster) isCutOff(kind, strict *node, counter int) {
+// isCutOff takes two nodes off the network of the database, in the middle of logins, of
+// which it returns those that were accepted. They say nothing to anybody, but one lets in
+// who needs no code; the third goes on. Back in the network they serve again.
+func (c *cluster) isCutOff(kind, strict *node, counter int) []shown {
 	c.Helper()
 	other := c.nodes[0]
+	l := c.load(&load{asked: []*node{kind, other}, from: loadUsers, to: clusterUsers, counter: counter}, 16)
+	l.await(100, 0)
 	c.cut(kind, true)
 	c.cut(strict, true)
 	began := time.Now()
@@ -202,6 +209,7 @@ func (c *cluster) isCutOff(kind, strict *node, counter int) {
 		used = append(used, shown{20 + i, counter})
 	}
 	c.strangers([]*node{kind, strict}, used)
+	return append(l.stop(), used...)
 }
 
 // backAfter is the longest that a node takes until it serves again, once the database can

@@ -14,7 +14,10 @@ import (
 // Who gets no answer asks another node, and then gives the code up.
 type load struct {
 	*cluster
-	stop     atomic.Bool
+	asked    []*node // a gateway begins with any of them
+	from, to int     // users
+	counter  int     // of the first code of each
+	stopped  atomic.Bool
 	lanes    sync.WaitGroup
 	mu       sync.Mutex
 	accepted map[shown]time.Time
@@ -23,48 +26,54 @@ type load struct {
 	given    int         // codes that were given up
 }
 
+// load begins to log users in, as many at the same time as there are lanes.
+func (c *cluster) load(l *load, lanes int) *load {
+	l.cluster, l.accepted, l.first = c, map[shown]time.Time{}, make([]time.Time, len(l.asked))
+	for lane := range lanes {
+		l.lanes.Go(func() {
+			for counter := l.counter; ; counter++ {
+				for user := l.from + lane; user < l.to; user += lanes {
+					if l.stopped.Load() {
+						return
+					}
+					l.login(shown{user, counter}, (lane+user)%len(l.asked))
+				}
+			}
+		})
+	}
+	return l
+}
+
+// stop ends the load and returns what was accepted. Strangers are let in by none of it.
+func (l *load) stop() []shown {
+	l.Helper()
+	l.stopped.Store(true)
+	l.lanes.Wait()
+	l.Logf("%d accepted, %d given up", len(l.accepted), l.given)
+	all := slices.Collect(maps.Keys(l.accepted))
+	l.strangers(l.asked, all)
+	return all
+}
+
 // losesPrimary kills the database in the middle of logins and promotes the standby. What
 // was accepted, which it returns, is never accepted again.
 func (c *cluster) losesPrimary(counter int) []shown {
 	c.Helper()
-	const lanes = 64
-	l := &load{cluster: c, accepted: map[shown]time.Time{}, first: make([]time.Time, len(c.nodes))}
-	for lane := range lanes {
-		l.lanes.Go(func() { l.run(lane, lanes, counter) })
-	}
+	l := c.load(&load{asked: c.nodes, to: loadUsers, counter: counter}, 64)
 	before := l.await(1000, 0)
 	c.primary.Kill()
-	killed := time.Now()
 	c.standby.Promote(c.T)
 	promoted := l.resume()
 	l.await(before+1000, 20*time.Second)
 	l.awaitAll(promoted)
-	l.stop.Store(true)
-	l.lanes.Wait()
-	c.Logf("%d accepted, %d given up; promoted %v after the kill", len(l.accepted), l.given, promoted.Sub(killed))
-
-	all := slices.Collect(maps.Keys(l.accepted))
-	c.strangers(c.nodes, all)
-	return all
-}
-
-// run logs in the users of a lane: each lane has others.
-func (l *load) run(lane, lanes, counter int) {
-	for ; ; counter++ {
-		for user := lane; user < clusterUsers; user += lanes {
-			if l.stop.Load() {
-				return
-			}
-			l.login(shown{user, counter}, (lane+user)%len(l.nodes))
-		}
-	}
+	return l.stop()
 }
 
 // login shows a code to a node, and to the next one when there is no answer.
 func (l *load) login(s shown, first int) {
 	for i := range 2 {
-		k := (first + i) % len(l.nodes)
-		code, _ := l.nodes[k].show(l.gateway, s, s.station(), time.Second)
+		k := (first + i) % len(l.asked)
+		code, _ := l.asked[k].show(l.gateway, s, s.station(), time.Second)
 		switch code {
 		case radius.CodeAccessAccept:
 			l.took(s, k)
@@ -72,7 +81,7 @@ func (l *load) login(s shown, first int) {
 		case 0:
 			continue
 		default:
-			l.Errorf("%s: node %s says %v to a new code", s.station(), l.nodes[k].name, code)
+			l.Errorf("%s: node %s says %v to a new code", s.station(), l.asked[k].name, code)
 			return
 		}
 	}
@@ -103,7 +112,7 @@ func (l *load) resume() time.Time {
 func (l *load) await(many int, most time.Duration) (n int) {
 	l.Helper()
 	began := time.Now()
-	l.nodes[0].await("logins", func() bool {
+	l.asked[0].await("logins", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		n = len(l.accepted)
@@ -121,7 +130,7 @@ const resumeWithin = 5 * time.Second
 // awaitAll waits until each node has accepted a login since the promotion.
 func (l *load) awaitAll(promoted time.Time) {
 	l.Helper()
-	for k, n := range l.nodes {
+	for k, n := range l.asked {
 		var first time.Time
 		n.await("logins at node "+n.name, func() bool {
 			l.mu.Lock()

@@ -23,6 +23,7 @@ type bench struct {
 	together []together // in place of done, with a TMS
 
 	accounted []accounted // the same, of accounting
+	sharing   []shared    // the same, of a shared store
 }
 
 // mode is a shape of load.
@@ -95,7 +96,11 @@ func (b *bench) stock(ctx context.Context, c contender, tokens int) (stocked, er
 // begin starts a server on a copy of its folder, which is that of one server
 // at a time.
 func (b *bench) begin(ctx context.Context, s stocked) (*process, error) {
-	dir := filepath.Join(b.dir, "running")
+	return b.beginIn(ctx, s, filepath.Join(b.dir, "running"))
+}
+
+// beginIn starts a server on a copy of its folder in another.
+func (b *bench) beginIn(ctx context.Context, s stocked, dir string) (*process, error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, err
 	}

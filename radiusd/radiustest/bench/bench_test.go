@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -219,7 +220,9 @@ func TestOptions(t *testing.T) {
 		"at least two":   {"-rounds 0", "-users 1", "-seconds 0", "-warmup -1"},
 		"-tokens wants":  {"-tokens 100", "-tokens -1"},
 		"not defined":    {"-nonsense"},
-		"at most one of": {"-accounting -tokens 1000000", "-accounting -tms 50ms", "-tms 50ms -tokens 1000000", "-accounting -only freeradius", "-tokens 1000000 -only freeradius", "-tms 50ms -only freeradius"},
+		"at most one of": {"-accounting -tokens 1000000", "-accounting -tms 50ms", "-tms 50ms -tokens 1000000", "-accounting -only freeradius", "-tokens 1000000 -only freeradius", "-tms 50ms -only freeradius", "-store postgres -tokens 1000000"},
+		"-store":         {"-store oracle"},
+		"-rtt wants":     {"-rtt 5ms", "-store postgres -rtt -5ms"},
 		"-tms wants":     {"-tms 50ms -rate 0", "-tms -50ms"},
 	} {
 		for _, args := range all {
@@ -231,6 +234,11 @@ func TestOptions(t *testing.T) {
 	for _, args := range []string{"-accounting", "-accounting -only countersign", "-tms 50ms", "-tokens 30000 -only countersign"} {
 		if _, err := parseOptions(strings.Fields(args), io.Discard); err != nil {
 			t.Errorf("%q: %v", args, err)
+		}
+	}
+	for args, want := range map[string]int{"": 0, "--store postgres": -1, "-store postgres -server-cpu 0 -generator-cpu 1": 0} {
+		if o, err := parseOptions(strings.Fields(args), io.Discard); err != nil || runtime.NumCPU() > 1 && o.serverCPU != want {
+			t.Errorf("%q: the server's CPU is %d, error %v, want %d", args, o.serverCPU, err, want)
 		}
 	}
 	o, err := parseOptions([]string{"-seconds", "0.5", "-warmup", "0"}, io.Discard)

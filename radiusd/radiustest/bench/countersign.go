@@ -19,8 +19,15 @@ const maxDrift = 1000
 // but for max_drift (see the package comment) and a log of warnings only.
 type countersign struct {
 	binary string
-	behind *behind // nil for none
+	behind *behind   // nil for none
+	store  *database // nil for the one that comes with it
 }
+
+// The databases of a shared store: the one with the users, and the copy of it in use.
+const (
+	stockedName = "stocked"
+	runningName = "running"
+)
 
 // behind is the TMS behind the server.
 type behind struct {
@@ -36,8 +43,13 @@ func (countersign) steps() radiustest.Steps { return radiustest.Steps{Ahead: max
 func (c countersign) config(dir string) string { return filepath.Join(dir, "countersign.toml") }
 
 func (c countersign) stock(ctx context.Context, dir string, users population) error {
-	if err := c.configure(dir, 1812); err != nil {
+	if err := c.configure(dir, 1812, stockedName); err != nil {
 		return err
+	}
+	if c.store != nil {
+		if err := runTool(ctx, c.binary, "--config", c.config(dir), "store", "migrate"); err != nil {
+			return err
+		}
 	}
 	file := filepath.Join(dir, "users.csv")
 	if err := users.writeFile(file, importHeading, importLine); err != nil {
@@ -48,11 +60,15 @@ func (c countersign) stock(ctx context.Context, dir string, users population) er
 }
 
 func (c countersign) command(dir string, port uint16) ([]string, error) {
-	return []string{c.binary, "--config", c.config(dir), "serve"}, c.configure(dir, port)
+	return []string{c.binary, "--config", c.config(dir), "serve"}, c.configure(dir, port, runningName)
 }
 
-func (c countersign) configure(dir string, port uint16) error {
-	metrics, tms := "", ""
+func (c countersign) configure(dir string, port uint16, database string) error {
+	metrics, tms, store := "", "", ""
+	if c.store != nil {
+		store = fmt.Sprintf("\n[store]\ndriver = \"postgres\"\ndsn = %q\npassword = %q\n\n[cluster]\nnode = \"node-%d\"\n",
+			c.store.dsn(database), c.store.password, port)
+	}
 	if c.behind != nil {
 		metrics = fmt.Sprintf("127.0.0.1:%d", port)
 		tms = fmt.Sprintf("\n[tms]\nradius = [%q]\nradius_secret = %q\ntimeout = %q\n", c.behind.addr, sharedSecret, c.behind.timeout)
@@ -81,5 +97,5 @@ listen = %q
 
 [log]
 level = "warn"
-%s`, port, port+1, sharedSecret, maxDrift, maxDrift, metrics, tms), 0o600)
+%s%s`, port, port+1, sharedSecret, maxDrift, maxDrift, metrics, tms, store), 0o600)
 }

@@ -1,6 +1,7 @@
 // Command bench compares Countersign with FreeRADIUS at the job both can do:
 // logging users in with a PIN and a TOTP code; or with itself, with many tokens or
-// with a slow TMS. scripts/bench builds and runs it.
+// with a slow TMS; or on PostgreSQL with what PostgreSQL's own benchmark makes of it.
+// scripts/bench builds and runs it.
 //
 // # What is compared
 //

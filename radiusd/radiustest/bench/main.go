@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -22,6 +23,9 @@ type options struct {
 	users        int
 	tokens       int
 	accounting   bool
+	store        string
+	rtt          time.Duration
+	quick        bool // see database
 	tms          time.Duration
 	tmsTimeout   time.Duration
 	rate         float64
@@ -55,6 +59,8 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags.IntVar(&o.users, "users", 10_000, "active users")
 	flags.IntVar(&o.tokens, "tokens", 0, "compare Countersign with so many tokens in store with itself, in place of FreeRADIUS")
 	flags.BoolVar(&o.accounting, "accounting", false, "measure accounting records in place of logins")
+	flags.StringVar(&o.store, "store", "", `"postgres" measures Countersign on PostgreSQL beside pgbench, in place of FreeRADIUS`)
+	flags.DurationVar(&o.rtt, "rtt", 0, "with -store postgres, also measure a standby that is so far away, there and back")
 	flags.DurationVar(&o.tms, "tms", 0, "measure Countersign with a TMS that takes so long for an answer, in place of FreeRADIUS")
 	flags.Float64Var(&o.rate, "rate", 2000, "with -tms, logins a second of the local users, and as many of others")
 	flags.IntVar(&o.rounds, "rounds", 3, "times that each server is measured in each mode")
@@ -62,15 +68,17 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	warmup := flags.Float64("warmup", 1, "seconds of load before it, at least, until each user has logged in")
 	flags.IntVar(&o.cleanupDelay, "cleanup-delay", 5, "seconds that FreeRADIUS keeps replies for repeated requests")
 	flags.StringVar(&o.json, "json", "", "also write every result to this file")
-	flags.IntVar(&o.serverCPU, "server-cpu", 0, "CPU of the servers; -1 for any, as on a machine with one")
-	flags.IntVar(&o.generatorCPU, "generator-cpu", 1, "CPU of the load generator; -1 for any")
+	flags.IntVar(&o.serverCPU, "server-cpu", 0, "CPU of the servers; -1 for any, as on a machine with one, and with -store")
+	flags.IntVar(&o.generatorCPU, "generator-cpu", 1, "CPU of the load generator; the same")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
 	o.tmsTimeout = tmsTimeout
 	o.duration = time.Duration(*seconds * float64(time.Second))
 	o.warmup = time.Duration(*warmup * float64(time.Second))
-	if runtime.NumCPU() < 2 {
+	chosen := false // which CPU
+	flags.Visit(func(f *flag.Flag) { chosen = chosen || strings.HasSuffix(f.Name, "-cpu") })
+	if runtime.NumCPU() < 2 || o.store != "" && !chosen {
 		o.serverCPU, o.generatorCPU = -1, -1
 	}
 	return o, o.verify(flags.NArg())
@@ -92,19 +100,25 @@ func (o *options) verify(arguments int) error {
 // verifyKind reports flags that contradict in what is measured.
 func (o *options) verifyKind() error {
 	kinds := 0
-	for _, chosen := range []bool{o.tokens != 0, o.accounting, o.tms != 0, o.only == "freeradius"} {
+	for _, chosen := range []bool{o.tokens != 0, o.accounting, o.tms != 0, o.store != "", o.only == "freeradius"} {
 		if chosen {
 			kinds++
 		}
 	}
 	if kinds > 1 {
-		return errors.New("want at most one of -tokens, -accounting, -tms and -only freeradius")
+		return errors.New("want at most one of -tokens, -accounting, -tms, -store and -only freeradius")
 	}
 	if o.tokens != 0 && o.tokens < 3*o.users {
 		return errors.New("-tokens wants at least three times -users")
 	}
 	if o.tms < 0 || o.tms > 0 && o.rate <= 0 {
 		return errors.New("-tms wants some time, and a -rate above 0")
+	}
+	if !slices.Contains([]string{"", "postgres"}, o.store) {
+		return fmt.Errorf("-store %q, want postgres", o.store)
+	}
+	if o.rtt < 0 || o.rtt > 0 && o.store == "" {
+		return errors.New("-rtt wants some time, and -store postgres")
 	}
 	return nil
 }
@@ -127,6 +141,8 @@ func run(ctx context.Context, args []string) error {
 	switch {
 	case o.accounting:
 		err = b.compareAccounting(ctx, os.Stdout)
+	case o.store != "":
+		err = b.compareShared(ctx, os.Stdout)
 	case o.tms > 0:
 		err = b.compareCompany(ctx, os.Stdout)
 	case o.tokens > 0:
@@ -146,6 +162,8 @@ func (b *bench) writeJSON(path string) error {
 	switch {
 	case b.accounting:
 		all = b.accounted
+	case b.store != "":
+		all = b.sharing
 	case b.tms > 0:
 		all = b.together
 	}

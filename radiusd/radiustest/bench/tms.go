@@ -65,7 +65,7 @@ func (b *bench) compareCompany(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer tms.Close()
-	s, err := b.stock(ctx, countersign{b.binary, &behind{tms.Addr(), b.tmsTimeout}}, 2*b.users)
+	s, err := b.stock(ctx, countersign{binary: b.binary, behind: &behind{tms.Addr(), b.tmsTimeout}}, 2*b.users)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,6 +43,7 @@ type cluster struct {
 	conn       *pgx.Conn // nil while there is none
 	doubtful   bool      // the last commit is not known to be on a standby
 	broken     bool      // since the last tick that went well
+	late       bool      // the last tick took too long, and logins went on
 	beaten     time.Time // when the last heartbeat was written, by clock
 	skew       time.Duration
 	standing   string // what is wrong with the standbys, as the log was told
@@ -193,6 +195,12 @@ func (c *cluster) tick(ctx context.Context) error {
 		return nil
 	case passing(err):
 		return nil
+	case err != nil && !c.broken && !c.late && errors.Is(err, context.DeadlineExceeded):
+		// This machine or the database may just be slow. Logins notice by themselves when
+		// nothing can be committed.
+		c.hangUp()
+		c.late = true
+		return err
 	case err != nil:
 		c.hangUp()
 		c.broken = true
@@ -202,6 +210,7 @@ func (c *cluster) tick(ctx context.Context) error {
 		c.broken = false
 		c.works()
 	}
+	c.late = false
 	c.compare(seen.changes) // not before: who is told reads what has changed, and that works now
 	return nil
 }

@@ -145,13 +145,13 @@ func (n *clusterNode) metric(t *testing.T, name string) float64 {
 // soon waits until something is so.
 func soon(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for range 1000 {
+	for range 3000 {
 		if so() {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("after ten seconds still not: %s", what)
+	t.Fatalf("after half a minute still not: %s", what)
 }
 
 // wire is a way to the database that can be cut.

@@ -41,6 +41,7 @@ func (c *cluster) connect(ctx context.Context) error {
 // between us and the database. A statement that takes too long is cancelled there too: one
 // that waits for a standby would hold its locks and its connection for as long as it does.
 func (c *cluster) suit(config *pgx.ConnConfig) {
+	config.RuntimeParams["idle_in_transaction_session_timeout"] = milliseconds(2 * c.times.deadline) // it keeps nobody waiting
 	config.DefaultQueryExecMode = pgx.QueryExecModeExec
 	config.StatementCacheCapacity, config.DescriptionCacheCapacity = 0, 0
 	config.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {

@@ -130,7 +130,7 @@ func TestNeverTwoAtATime(t *testing.T) {
 	for i := range 3 {
 		w := newWire(t, server.Address())
 		wires = append(wires, w)
-		n := startNode(t, string(rune('a'+i)), w.through(url, server), func(o *clusterOptions) { o.times.ttl /= 2 })
+		n := startNode(t, string(rune('a'+i)), w.through(url, server))
 		b.employ(t, n, quick.ttl/32)
 	}
 	for i := range 6 {
@@ -142,7 +142,7 @@ func TestNeverTwoAtATime(t *testing.T) {
 		w := wires[worker[0]-'a']
 		w.set(true)
 		if i%2 == 0 { // and is back just when its lease ends
-			time.Sleep(quick.ttl / 2 * 3 / 4)
+			time.Sleep(quick.ttl * 3 / 4)
 			w.set(false)
 		}
 		soon(t, "it stops, or goes on in time", func() bool { return i%2 == 0 || b.worker() != worker })
