@@ -29,9 +29,12 @@ var quick = clusterTimes{tick: 20 * time.Millisecond, beat: 60 * time.Millisecon
 func clusterDatabase(t *testing.T, server *postgrestest.Server) string {
 	t.Helper()
 	url := server.URL("cluster")
-	if _, there := clusterServers.LoadOrStore(server, true); !there {
+	clusterMaking.Lock() // others wait until the database is there
+	if !clusterServers[server] {
 		clusterExec(t, server.URL("postgres"), "CREATE DATABASE cluster")
+		clusterServers[server] = true
 	}
+	clusterMaking.Unlock()
 	schema := fmt.Sprintf("cluster%d", clusterSchemas.Add(1))
 	tables, err := os.ReadFile("migrations/00001_init.sql")
 	if err != nil {
@@ -44,7 +47,8 @@ func clusterDatabase(t *testing.T, server *postgrestest.Server) string {
 }
 
 var (
-	clusterServers sync.Map // that have the database for them
+	clusterMaking  sync.Mutex
+	clusterServers = map[*postgrestest.Server]bool{} // that have the database for them
 	clusterSchemas atomic.Int64
 )
 
