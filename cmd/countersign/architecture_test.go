@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"radiusd/accounting":           {"radiusd/packet"}, // a leaf like packet: what a session is
 	"radiusd/accounting/collector": {"radiusd/accounting", "radiusd/packet"},
 	"radiusd/remote":               {"radiusd/packet"},
-	"radiusd/remote/remotetest":    {},
+	"radiusd/remote/remotetest":    {"radiusd/radiustest"},
 	"radiusd/radiustest":           {"radiusd/packet", "otp/oath"},
 	"radiusd/radiustest/bench":     {"radiusd/radiustest", "otp/oath"},
 	"tms/directory":                {"exclusions"},

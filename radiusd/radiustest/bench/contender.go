@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -78,20 +77,17 @@ func start(ctx context.Context, c contender, dir string, cpu int) (*process, err
 	return p, nil
 }
 
-// freePort returns a UDP port that is free now, and the one after it too, for
-// accounting.
+// freePort returns a port that is free, of UDP and for metrics of TCP, and the UDP port after
+// it too, for accounting.
 func freePort() (uint16, error) {
 	for range 100 {
-		one, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		addr, err := radiustest.FreePort("udp")
 		if err != nil {
 			return 0, err
 		}
-		port := one.LocalAddr().(*net.UDPAddr).Port
-		other, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port + 1})
-		one.Close()
-		if err == nil {
-			other.Close()
-			return uint16(port), nil
+		after := netip.AddrPortFrom(addr.Addr(), addr.Port()+1)
+		if radiustest.IsFree("tcp", addr) && radiustest.IsFree("udp", after) {
+			return addr.Port(), nil
 		}
 	}
 	return 0, errors.New("no two UDP ports in a row are free on 127.0.0.1")

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	accounts "os/user"
@@ -15,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"countersign/radiusd/radiustest"
 )
 
 // database is a PostgreSQL of this program's own on 127.0.0.1, with a standby that can be
@@ -52,7 +53,7 @@ const (
 // synchronous_commit and full_page_writes are on).
 var settings = []string{
 	"listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300",
-	"shared_buffers=1GB", "max_wal_size=8GB", "track_io_timing=off", "hot_standby=on",
+	"shared_buffers=1GB", "min_wal_size=512MB", "max_wal_size=8GB", "track_io_timing=off", "hot_standby=on",
 }
 
 // newDatabase makes the files of a database and of its standby, and starts the first of the
@@ -69,6 +70,9 @@ func newDatabase(ctx context.Context, cpu int, quick bool) (*database, error) {
 	err = d.becomeSomebody()
 	if err == nil {
 		err = d.create(ctx)
+	}
+	if err == nil && !quick {
+		err = d.age(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making a PostgreSQL: %w", err), d.close())
@@ -134,6 +138,39 @@ func (d *database) create(ctx context.Context) error {
 		"--username="+admin, "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--create-slot", "--slot=standby")
 }
 
+// age makes both what a database is that has run for a while: the files of its write-ahead log
+// are ones to be used again. A young one makes a new file every 16 MB, fills it with zeros and
+// syncs it, and nobody can commit meanwhile.
+func (d *database) age(ctx context.Context) error {
+	if err := d.withStandby(ctx, 0); err != nil {
+		return err
+	}
+	for range walFiles {
+		if _, err := d.primary.query(ctx, admin, "SELECT pg_logical_emit_message(true, 'age', 'more'), pg_switch_wal()"); err != nil {
+			return err
+		}
+	}
+	if err := d.rest(ctx); err != nil {
+		return err
+	}
+	return d.withoutStandby(ctx)
+}
+
+// walFiles are more than what is written in a measurement.
+const walFiles = 24
+
+// rest has both do what they would else do during a measurement.
+func (d *database) rest(ctx context.Context) error {
+	if _, err := d.primary.query(ctx, admin, "CHECKPOINT"); err != nil || d.standby == nil {
+		return err
+	}
+	if err := d.primary.await(ctx, inSync); err != nil {
+		return err
+	}
+	_, err := d.standby.query(ctx, admin, "CHECKPOINT")
+	return err
+}
+
 func (d *database) program(name string) string { return filepath.Join(d.programs, name) }
 
 // command is one of PostgreSQL's programs, run by its account.
@@ -156,11 +193,11 @@ func (d *database) run(ctx context.Context, argv ...string) error {
 // start starts a PostgreSQL in a folder, with more settings than the usual, and waits until
 // it takes connections.
 func (d *database) start(ctx context.Context, dir string, more ...string) (*instance, error) {
-	port, err := freeTCPPort()
+	addr, err := radiustest.FreePort("tcp")
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{database: d, port: port, dir: dir, log: dir + ".log",
+	i := &instance{database: d, port: addr.Port(), dir: dir, log: dir + ".log",
 		ended: make(chan struct{})}
 	argv := []string{d.program("postgres"), "-D", dir, "-p", i.portText()}
 	for _, setting := range append(slices.Clone(settings), more...) {
@@ -260,8 +297,11 @@ func (d *database) withStandby(ctx context.Context, rtt time.Duration) error {
 	if err := d.replicate(ctx, "*"); err != nil {
 		return err
 	}
-	return d.primary.await(ctx, "count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND replay_lsn >= pg_current_wal_flush_lsn()")
+	return d.primary.await(ctx, inSync)
 }
+
+// inSync is that the standby is one, and has done all that the primary has.
+const inSync = "count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND replay_lsn >= pg_current_wal_flush_lsn()"
 
 // withoutStandby stops it.
 func (d *database) withoutStandby(ctx context.Context) error {
@@ -301,14 +341,4 @@ func (d *database) close() error {
 		}
 	}
 	return errors.Join(append(errs, d.relay.close(), os.RemoveAll(d.dir))...)
-}
-
-// freeTCPPort returns a TCP port of 127.0.0.1 that is free now.
-func freeTCPPort() (uint16, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return uint16(listener.Addr().(*net.TCPAddr).Port), nil
 }

@@ -126,12 +126,6 @@ func (m shared) mode() string {
 	return text
 }
 
-// rest has the database do what it would else do during a measurement.
-func (d *database) rest(ctx context.Context) error {
-	_, err := d.primary.query(ctx, admin, "CHECKPOINT")
-	return err
-}
-
 // measureNodes makes one measurement on servers of its own and a new copy of the users.
 func (b *bench) measureNodes(ctx context.Context, d *database, s stocked, m sharedMode) (result shared, err error) {
 	if err := errors.Join(d.copy(ctx, runningName, stockedName), d.rest(ctx)); err != nil {
@@ -167,7 +161,7 @@ func (b *bench) measureNodes(ctx context.Context, d *database, s stocked, m shar
 func (b *bench) loadNodes(ctx context.Context, d *database, nodes []*process, m sharedMode) (shared, error) {
 	result := shared{Who: nodes[0].name(), InFlight: m.inFlight, Nodes: m.nodes}
 	var before usage
-	var failed error
+	var notBegun, failed error
 	share := b.users/m.nodes - 1
 	results := make(chan radiustest.Result, m.nodes)
 	errs := make(chan error, m.nodes)
@@ -180,7 +174,7 @@ func (b *bench) loadNodes(ctx context.Context, d *database, nodes []*process, m 
 			load.Spin, load.Poll = false, 100*time.Microsecond // they share a CPU
 		}
 		if i == 0 {
-			load.Begun = func() { before, failed = d.usage(ctx) }
+			load.Begun = func() { before, notBegun = d.usage(ctx) }
 		}
 		go func() {
 			r, err := load.Run(ctx)
@@ -193,7 +187,7 @@ func (b *bench) loadNodes(ctx context.Context, d *database, nodes []*process, m 
 		failed = errors.Join(failed, <-errs)
 	}
 	after, err := d.usage(ctx)
-	if err = errors.Join(failed, err); err == nil && result.Result.Accepted == 0 {
+	if err = errors.Join(notBegun, failed, err); err == nil && result.Result.Accepted == 0 {
 		err = fmt.Errorf("%s accepted no login: %+v", result.Who, result.Result)
 	}
 	if err != nil {

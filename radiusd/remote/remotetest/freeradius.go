@@ -5,7 +5,6 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"countersign/radiusd/radiustest"
 )
 
 // Secret is the shared secret of every FreeRADIUS.
@@ -139,15 +140,14 @@ func (f *FreeRADIUS) File(name string) string {
 // retransmissions among them.
 func (f *FreeRADIUS) Requests() int { return f.count("Received Access-Request") }
 
-// freePort is a UDP port that was free a moment ago.
+// freePort is a UDP port that is free.
 func freePort(t testing.TB) netip.AddrPort {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	addr, err := radiustest.FreePort("udp")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	return netip.MustParseAddrPort(c.LocalAddr().String())
+	return addr
 }
 
 // usersFile has a line for each user: what rlm_files adds for the sections below.

@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -164,17 +166,20 @@ func findPrograms() (string, error) {
 	return "", errors.New("PostgreSQL is not installed here: scripts/test installs it (package postgresql-15)")
 }
 
-// freePort replaces port 0 by one that is free.
+// freePort replaces port 0 by one that is free, and that the system gives to nobody who asks
+// for any: a server that is started again still finds it free.
 func freePort(address string) (host, port string, err error) {
 	if host, port, err = net.SplitHostPort(address); err != nil || port != "0" {
 		return host, port, err
 	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return "", "", err
+	for range 100 {
+		port = strconv.Itoa(16384 + mathrand.N(16384))
+		l, failed := net.Listen("tcp", net.JoinHostPort(host, port))
+		if err = failed; err == nil {
+			return host, port, l.Close()
+		}
 	}
-	_, port, err = net.SplitHostPort(l.Addr().String())
-	return host, port, errors.Join(err, l.Close())
+	return "", "", err
 }
 
 // Address is host and port where the server listens.
