@@ -27,7 +27,7 @@ const (
 // synchronous standby. The parts follow each other, because each needs what was before.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	need(t, "ip", "unshare")
+	need(t, "ip", "unshare", "promtool")
 	if !ownNetwork(t) {
 		return
 	}
@@ -40,6 +40,7 @@ func TestCluster(t *testing.T) {
 	c.start()
 	c.everyCodeOnce(c.nodes[:2], 0)
 	c.everyCodeOnce(c.nodes, 4)
+	c.nodes[0].metricsOfSeveral()
 	accepted := c.isCutOff(c.nodes[1], c.nodes[2], 8)
 	accepted = append(accepted, c.losesPrimary(9)...)
 	for user := range clusterUsers {

@@ -32,8 +32,9 @@ func (n *node) code(from netip.AddrPort, user, passcode, station string) radius.
 	return code
 }
 
-// ruleWithin is how soon a rule of one node is in force on the others.
-const ruleWithin = time.Second
+// ruleWithin is how soon a rule of one node is in force on the others: on a machine that
+// has nothing else to do within a second.
+const ruleWithin = 3 * time.Second
 
 // shareRules: an exclusion that is added at one node is in force at the other soon, and
 // so is its end.

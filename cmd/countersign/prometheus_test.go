@@ -79,11 +79,7 @@ func TestPrometheus(t *testing.T) {
 	in.day(programs)
 	in.await("Prometheus to have scraped it", func() bool { return p.holds("count_over_time(countersign_otp_service_requests_total[1m]) >= 2") })
 	page := in.get("/metrics")
-	check := exec.Command("promtool", "check", "metrics")
-	check.Stdin = strings.NewReader(page)
-	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("promtool check metrics: %v\n%s", err, out)
-	}
+	in.lint(page)
 	for _, label := range regexp.MustCompile(`[{,]\w+="((?:[^"\\]|\\.)*)"`).FindAllStringSubmatch(page, -1) {
 		if regexp.MustCompile(`(?i)alice|bob|mallory`).MatchString(label[1]) {
 			t.Errorf("a user in the label %s", label[0])
@@ -238,20 +234,56 @@ func (p *scraper) alerts(page string) {
 	}
 }
 
-// ofSeveral matches the metrics that only one of several servers has (TestClusterMetrics).
+// ofSeveral matches the metrics that only one of several servers has (TestCluster).
 var ofSeveral = regexp.MustCompile(`^countersign_(cluster_\w+|store_(synchronous_standbys|replication_lag_seconds))$`)
 
 // known demands that the metrics that an expression asks for are there.
 func (p *scraper) known(who, expression, page string) {
 	p.Helper()
-	for _, name := range regexp.MustCompile(`\bcountersign_\w+`).FindAllString(expression, -1) {
-		if ofSeveral.MatchString(name) {
-			continue
-		}
-		family := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
-		if !strings.Contains(page, "# TYPE "+name+" ") && !strings.Contains(page, "# TYPE "+family+" histogram") {
+	for _, name := range metricName.FindAllString(expression, -1) {
+		if !ofSeveral.MatchString(name) && !isMetric(name, page) {
 			p.Errorf("%s: there is no metric %s", who, name)
 		}
+	}
+}
+
+var metricName = regexp.MustCompile(`\bcountersign_\w+`)
+
+// isMetric reports whether a metric, or a part of a histogram, is on a page.
+func isMetric(name, page string) bool {
+	family := regexp.MustCompile(`_(bucket|sum|count)$`).ReplaceAllString(name, "")
+	return strings.Contains(page, "# TYPE "+name+" ") || strings.Contains(page, "# TYPE "+family+" histogram")
+}
+
+// metricsOfSeveral demands that Prometheus has nothing to say about the metrics of one of
+// several servers, and that these have what the alerts and the dashboard ask of such alone.
+func (in *installation) metricsOfSeveral() {
+	in.Helper()
+	page := in.get("/metrics")
+	in.lint(page)
+	asked := 0
+	for _, file := range []string{"alerts.yml", "grafana-dashboard.json"} {
+		for _, name := range metricName.FindAllString(in.read(shipped(in.T, file)), -1) {
+			if !ofSeveral.MatchString(name) {
+				continue
+			}
+			if asked++; !isMetric(name, page) {
+				in.Errorf("%s: there is no metric %s", file, name)
+			}
+		}
+	}
+	if asked == 0 {
+		in.Error("no alert is about several servers")
+	}
+}
+
+// lint demands that Prometheus has nothing to say about a page of metrics.
+func (in *installation) lint(page string) {
+	in.Helper()
+	check := exec.Command("promtool", "check", "metrics")
+	check.Stdin = strings.NewReader(page)
+	if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
+		in.Errorf("promtool check metrics: %v\n%s", err, out)
 	}
 }
 

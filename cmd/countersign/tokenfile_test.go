@@ -101,7 +101,7 @@ func TestKillInTheMiddleOfAnImport(t *testing.T) {
 	in := install(t, "")
 	path := in.seedCSV(tokens)
 	in.start()
-	command := exec.Command(program(t), "--config", in.config, "token", "import", path)
+	command := exec.Command(tool(t), "--config", in.config, "token", "import", path)
 	var said bytes.Buffer
 	command.Stdout, command.Stderr = &said, &said
 	if err := command.Start(); err != nil {
@@ -132,7 +132,7 @@ func TestImportOfAPipe(t *testing.T) {
 	in := install(t, "")
 	temporary := t.TempDir()
 	text := fmt.Sprintf("P1,%x,hotp,6,0\n", userSeed(1))
-	command := exec.Command(program(t), "--config", in.config, "token", "import", "/dev/stdin")
+	command := exec.Command(tool(t), "--config", in.config, "token", "import", "/dev/stdin")
 	command.Env = append(os.Environ(), "TMPDIR="+temporary)
 	command.Stdin = strings.NewReader(text)
 	said, err := command.CombinedOutput()
@@ -149,7 +149,7 @@ func TestImportBar(t *testing.T) {
 	need(t, "script")
 	in := install(t, "")
 	path := in.seedCSV(3000)
-	said, err := in.shell(fmt.Sprintf("script -qec '%s --config %s token import %s' /dev/null", program(t), in.config, path))
+	said, err := in.shell(fmt.Sprintf("script -qec '%s --config %s token import %s' /dev/null", tool(t), in.config, path))
 	if err != nil || !strings.Contains(said, "Checking 100%") || !strings.Contains(said, "Importing 100%") || !strings.Contains(said, "3000/3000") {
 		t.Errorf("%v: %q", err, said)
 	}

@@ -174,7 +174,7 @@ func TestNoEntitlementOfLocalUsers(t *testing.T) {
 			t.Fatalf("%d, %v", found, err)
 		}
 		defer k.census(k.Enrolment)()
-		k.after(30 * 24 * time.Hour)
+		k.after(2 * 24 * time.Hour)
 		if len(k.tokens("guest")) != 1 || k.count("guest", "user.entitled") != 0 {
 			t.Errorf("%q", k.acts("guest"))
 		}
@@ -219,6 +219,7 @@ func TestEntitlementWhileTheDirectoryIsAway(t *testing.T) {
 // A node that was not there when the entitlement was lost restores it.
 func TestEntitlementAfterARestart(t *testing.T) {
 	inKit(t, func(k *kit) {
+		k.settings.Grace = 24 * time.Hour
 		k.holder("alice")
 		k.people.remove("alice")
 		stop := k.census(k.Enrolment)
@@ -226,7 +227,7 @@ func TestEntitlementAfterARestart(t *testing.T) {
 		stop()
 		k.people.add("alice", "alice@example.com")
 		defer k.census(k.node())()
-		k.after(8 * 24 * time.Hour)
+		k.after(2 * 24 * time.Hour)
 		if len(k.tokens("alice")) != 1 || k.count("alice", "user.entitled") != 2 {
 			t.Errorf("%q", k.acts("alice"))
 		}
@@ -237,7 +238,7 @@ func TestEntitlementAfterARestart(t *testing.T) {
 // count from the last one.
 func TestGraceAfterAFaultOfTheStore(t *testing.T) {
 	inKit(t, func(k *kit) {
-		k.settings.Groups = []string{"staff"}
+		k.settings.Groups, k.settings.Grace = []string{"staff"}, 24*time.Hour
 		k.holder("alice")
 		defer k.census(k.Enrolment)()
 		k.after(2 * time.Minute)
@@ -250,7 +251,7 @@ func TestGraceAfterAFaultOfTheStore(t *testing.T) {
 			t.Error("it could not be noted")
 		}
 		k.store.setBroken(false)
-		k.after(30 * 24 * time.Hour)
+		k.after(2 * 24 * time.Hour)
 		k.people.add("alice", "alice@example.com", "others")
 		k.after(2 * time.Hour)
 		if k.usable("alice") != 1 || k.count("alice", "user.entitled") != 3 {
@@ -262,6 +263,7 @@ func TestGraceAfterAFaultOfTheStore(t *testing.T) {
 // So it is when the user held no enrolled token in between.
 func TestGraceOfANewHolder(t *testing.T) {
 	inKit(t, func(k *kit) {
+		k.settings.Grace = 24 * time.Hour
 		k.holder("alice")
 		defer k.census(k.Enrolment)()
 		k.people.remove("alice")
@@ -271,7 +273,7 @@ func TestGraceOfANewHolder(t *testing.T) {
 		k.after(2 * time.Hour)
 		p := k.begin("alice")
 		k.want(k.answer("alice", p, "4711"+k.code("alice", 0)), otp.Undecided)
-		k.after(30 * 24 * time.Hour)
+		k.after(2 * 24 * time.Hour)
 		k.people.remove("alice")
 		k.after(2 * time.Hour)
 		if k.usable("alice") != 1 {

@@ -54,7 +54,7 @@ func openSmall(place string) (storetest.Store, error) {
 
 func TestSuite(t *testing.T) {
 	small := engine
-	small.Open = openSmall
+	small.Open, small.Parallel = openSmall, true
 	small.Settle = func(s storetest.Store) {
 		if err := s.(*Store).tendHistory(t.Context()); err != nil {
 			t.Error(err)

@@ -41,6 +41,9 @@ type Engine struct {
 	// Settle waits until a store has nothing to do in the background but what can wait;
 	// it may be nil.
 	Settle func(Store)
+	// Parallel: stores at different places do not disturb each other's tests, so that these
+	// may run at the same time.
+	Parallel bool
 }
 
 // Run runs the whole suite.
@@ -152,6 +155,9 @@ func Run(t *testing.T, e Engine) {
 		{"ClosedStoreTakesNothing", closedStoreTakesNothing},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if e.Parallel {
+				t.Parallel()
+			}
 			w := newWorld(t, e)
 			test.run(w)
 			w.close()
