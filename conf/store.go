@@ -2,8 +2,10 @@ package conf
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -135,8 +137,21 @@ func verifyDSN(dsn, example string) *complaint {
 	return verifyDSNSettings(values, databaseHosts(u, values))
 }
 
+// dsnSettings are the settings of a connection that a DSN may have. What else is in it is sent
+// to the server as a setting of its own, and the connection fails when it has no such one.
+const dsnSettings = " host port user dbname database connect_timeout sslmode sslrootcert sslcert sslkey sslcertmode sslnegotiation sslsni" +
+	" target_session_attrs channel_binding require_auth krbsrvname krbspn passfile service servicefile min_protocol_version max_protocol_version" +
+	" application_name search_path options role statement_timeout lock_timeout idle_in_transaction_session_timeout" +
+	" tcp_user_timeout tcp_keepalives_idle tcp_keepalives_interval tcp_keepalives_count "
+
 // verifyDSNSettings looks at what a DSN says of the connection.
 func verifyDSNSettings(values url.Values, hosts []string) *complaint {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if !strings.Contains(dsnSettings, " "+name+" ") {
+			return &complaint{fmt.Sprintf("has the setting %.64q, which nobody knows", name),
+				"leave it out, or correct it; one of the server's that is not known here is written options=-c%20NAME=VALUE"}
+		}
+	}
 	switch attrs := values.Get("target_session_attrs"); attrs {
 	case "", "any", "read-write", "primary":
 	default:

@@ -61,6 +61,8 @@ func (d *decoder) trace() Trace {
 	t.Sessions.Open = d.number(hasOpen)
 	t.Sessions.Limit = decodeText[string](d, hasLimit)
 	t.Sessions.Together = d.facts&together != 0
+	t.Node = decodeText[string](d, hasNode)
+	t.Late = d.facts&late != 0
 	return t
 }
 

@@ -25,6 +25,10 @@ type Trace struct {
 	GroupsLeft, MACsLeft uint64
 	// Sessions is why the login was refused, when there were too many; else zero.
 	Sessions Sessions
+	// Node is which of several servers decided, "" when there is one. Late: the login was let
+	// in while it could not be recorded.
+	Node string
+	Late bool
 }
 
 // Sessions are those that a login was too many for.
@@ -41,7 +45,7 @@ type Sessions struct {
 const traceVersion = 1
 
 // The facts that an encoded trace has: bits of the varint behind the version, and
-// each but groupsUnknown, stranger and together with its value behind that, in this order.
+// each but groupsUnknown, stranger, together and late with its value behind that, in this order.
 // Those that most logins lack come last; what an older version has written ends somewhere
 // behind stranger.
 const (
@@ -70,6 +74,8 @@ const (
 	hasOpen
 	hasLimit
 	together
+	hasNode
+	late
 	traceFacts = 1<<iota - 1
 )
 
@@ -81,6 +87,7 @@ func (t *Trace) facts() uint64 {
 		t.Mode != 0, t.Pass != 0, t.Revision != 0, t.Rule != "", len(t.Groups) > 0, t.Realm != "", len(t.NASIdentifier) > 0,
 		len(t.ClientMACs) > 0, t.MACFrom != 0, t.NASIPAddress.IsValid(), len(t.Typed) > 0, t.GroupsUnknown, t.Stranger,
 		t.GroupsLeft != 0, t.MACsLeft != 0, t.Sessions.Most != 0, t.Sessions.Open != 0, t.Sessions.Limit != "", t.Sessions.Together,
+		t.Node != "", t.Late,
 	} {
 		if has {
 			facts |= 1 << bit
@@ -121,6 +128,7 @@ func (t *Trace) Append(dst []byte) []byte {
 	e.number(hasMost, t.Sessions.Most)
 	e.number(hasOpen, t.Sessions.Open)
 	encodeText(&e, hasLimit, t.Sessions.Limit)
+	encodeText(&e, hasNode, t.Node)
 	return e.encoded
 }
 

@@ -12,6 +12,13 @@ import (
 
 // fullTrace has a value in each field that is encoded.
 func fullTrace() *Trace {
+	t := countedTrace()
+	t.Node, t.Late = "a", true
+	return t
+}
+
+// countedTrace has those that there were before there were several servers.
+func countedTrace() *Trace {
 	t := earlyTrace()
 	t.GroupsLeft, t.MACsLeft = 300, 2
 	t.Sessions = Sessions{Limit: "contractors", Together: true, Open: 51, Most: 50}
@@ -42,7 +49,7 @@ func usualTrace() *Trace {
 	}
 }
 
-var traces = map[string]*Trace{"empty": {}, "usual": usualTrace(), "full": earlyTrace(), "too_many": fullTrace()}
+var traces = map[string]*Trace{"empty": {}, "usual": usualTrace(), "full": earlyTrace(), "too_many": countedTrace(), "of_a_node": {Node: "a"}, "late": fullTrace()}
 
 // TestStoredTraces: traces that were stored by version 1 can be read for ever.
 func TestStoredTraces(t *testing.T) {

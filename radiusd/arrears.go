@@ -134,6 +134,8 @@ func (r *request) letIn() bool {
 	if !s.options.ExcludedWhenStoreDown || !r.excused || decided != otp.Undecided && decided != otp.Excluded {
 		return false
 	}
+	r.trace.Late = true
+	r.encode()
 	if !s.arrears.owe(a) {
 		return false
 	}

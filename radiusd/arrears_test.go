@@ -56,7 +56,7 @@ func TestWhoIsExcludedWhileTheStoreIsAway(t *testing.T) {
 			a := b.store.records[0]
 			trace, err := exclusions.ParseTrace(a.Trace)
 			if !a.At.Equal(epoch) || string(a.User) != "alice" || a.NAS != "gateway" || string(a.Station) != "198.51.100.7" ||
-				a.Method != otp.PAP || a.Rule != 100 || a.Decision.Verdict != otp.Excluded || err != nil || string(trace.Typed) != "Alice" {
+				a.Method != otp.PAP || a.Rule != 100 || a.Decision.Verdict != otp.Excluded || err != nil || string(trace.Typed) != "Alice" || !trace.Late {
 				t.Errorf("recorded %+v with %+v, %v", a.Decision, trace, err)
 			}
 			b.wantVerdict(pap(4, "alice", "x"), otp.UserDisabled)

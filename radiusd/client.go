@@ -30,6 +30,7 @@ func (r *request) gather() {
 			NASAddress: r.from.addr().Unmap(), NASIdentifier: r.packet.NASIdentifier,
 		},
 		Mode: r.nas.Mode, Pass: r.loop.server.pass(r.nas), Revision: r.rules.revision(),
+		Node: r.loop.server.options.Node,
 	}
 	if r.nas.TrustNASIPAddress {
 		r.trace.NASIPAddress, _ = addressOf(r.packet.NASIPAddress, r.packet.NASIPv6Address)

@@ -279,7 +279,7 @@ func (r *request) forward() reason {
 
 // submit hands the login to the store.
 func (r *request) submit() reason {
-	if !r.plain && r.attempt.Trace == nil {
+	if r.attempt.Trace == nil {
 		r.record()
 	}
 	if !r.loop.server.verifier.Submit(&r.attempt) && !r.letIn() {
@@ -294,7 +294,8 @@ const maxTraceGroups = 256
 // record encodes the trace, where there is something to tell.
 func (r *request) record() {
 	t := &r.trace
-	if t.Source == exclusions.NotAsked && t.Mode == exclusions.Mandatory && r.rules.none() && !r.renamed && t.Sessions.Most == 0 {
+	if r.plain || t.Source == exclusions.NotAsked && t.Mode == exclusions.Mandatory && r.rules.none() && !r.renamed && t.Sessions.Most == 0 {
+		r.attempt.Trace = r.loop.server.plainTrace
 		return
 	}
 	if t.User = r.attempt.User; !bytes.Equal(t.User, r.packet.UserName) {
@@ -303,7 +304,11 @@ func (r *request) record() {
 	r.groups = r.rules.namedGroups(r.groups[:0], t.Groups)
 	t.Groups = r.groups[:min(len(r.groups), maxTraceGroups)]
 	t.GroupsLeft = uint64(len(r.groups) - len(t.Groups))
-	r.encoded = t.Append(r.encoded[:0])
+	r.encode()
+}
+
+func (r *request) encode() {
+	r.encoded = r.trace.Append(r.encoded[:0])
 	r.attempt.Trace = r.encoded
 }
 

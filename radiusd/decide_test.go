@@ -266,6 +266,12 @@ func TestTheTraceOfALogin(t *testing.T) {
 	if len(b.store.traces[0]) > 0 {
 		t.Error("a trace of nothing")
 	}
+	// But of several servers which it was, without an allocation more.
+	b = newBench(t, func(o *Options) { o.Node = "a" })
+	b.wantVerdict(pap(1, "alice", passcodeAt(0)), otp.Accepted)
+	if got := last(); got.Node != "a" || got.Late || got.Mode != exclusions.Mandatory {
+		t.Errorf("trace of a server among several: %+v", got)
+	}
 }
 
 func TestTimeWindowsGoByTheServersClock(t *testing.T) {

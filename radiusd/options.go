@@ -103,6 +103,8 @@ type Options struct {
 	// knows a login that another has answered (otp.Policy.SameLoginWindow). Nil: this server
 	// is alone. It is read by New and Listen.
 	SharedKey *[32]byte
+	// Node is what the others call this server, for the trace of each login; "" when it is alone.
+	Node string
 	// Sightings, with SharedKey, is what these servers have shown to the Backend. Nil: each
 	// remembers what it has shown by itself.
 	Sightings Sightings

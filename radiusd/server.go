@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"countersign/exclusions"
 	"countersign/otp"
 	"countersign/radiusd/packet"
 )
@@ -31,6 +32,7 @@ type Server struct {
 	logger     *slog.Logger
 	metrics    *metrics
 	drainTime  time.Duration
+	plainTrace []byte // of a login of which there is nothing to tell but the Node
 
 	setup     atomic.Pointer[setup]
 	errands   errands
@@ -58,6 +60,9 @@ func New(o Options) (*Server, error) {
 		stranger:  &nas{memory: &memory{}},
 		senders:   make(chan *nas, senderQueue),
 		arrears:   arrears{limit: maxArrears},
+	}
+	if o.Node != "" {
+		s.plainTrace = (&exclusions.Trace{Node: o.Node}).Append(nil)
 	}
 	s.scratches.New = func() any { return new(packet.Scratch) }
 	s.setup.Store(&setup{o.NASes, o.Rules})

@@ -13,6 +13,9 @@ type Cluster interface {
 	// Cluster tells how it stands. A database that does not answer is no error, but part
 	// of that.
 	Cluster(ctx context.Context) (ClusterView, error)
+	// ForgetNode takes a node off the list, and records the act. The error wraps ErrNotFound
+	// when it is not in it, and ErrInvalid while it is alive.
+	ForgetNode(ctx context.Context, name string, act Act) error
 }
 
 // ClusterView tells how it stands with the nodes and the database they share.
@@ -63,7 +66,7 @@ func (s *ClusterStandby) Synchronous() bool { return s.Sync == "sync" || s.Sync 
 // ClusterCommit is the newest batch of the journal.
 type ClusterCommit struct {
 	Batch uint64    `json:"batch"`
-	At    time.Time `json:"at,omitzero"` // of its last event
+	At    time.Time `json:"at,omitzero"` // when it was written, by the database's clock
 }
 
 // ClusterNode is a server that has told the database of itself within a day.
@@ -77,6 +80,9 @@ type ClusterNode struct {
 	Self    bool          `json:"self"`
 	// Skew is by how much its clock is ahead of the database's. Negative is behind.
 	Skew time.Duration `json:"clock_skew_ns"`
+	// KeyFile is that of the node while it does not open the store, so that the node could not
+	// be started again.
+	KeyFile string `json:"wrong_key_file,omitempty"`
 }
 
 // ClusterLease is work that one node at a time does.
@@ -87,11 +93,9 @@ type ClusterLease struct {
 	Until time.Time `json:"until,omitzero"` // unless it is renewed; another node may do the work then
 }
 
-const clusterStatus = "cluster.status"
-
 // ClusterStatus tells how it stands with the nodes that share the store.
 func (s *Service) ClusterStatus(ctx context.Context, c Caller) (ClusterView, error) {
-	if _, err := s.gate(c, clusterStatus, "", ""); err != nil {
+	if _, err := s.gate(c, "cluster.status", "", ""); err != nil {
 		return ClusterView{}, err
 	}
 	if s.Cluster == nil {
@@ -103,6 +107,19 @@ func (s *Service) ClusterStatus(ctx context.Context, c Caller) (ClusterView, err
 	}
 	v.judge()
 	return v, nil
+}
+
+// ForgetNode takes a node off the list whose machine is no more. One that stops in an orderly
+// way is not in it, and any other leaves it a day after it was last heard of.
+func (s *Service) ForgetNode(ctx context.Context, c Caller, name string) error {
+	act, err := s.gate(c, "cluster.forget", name, "")
+	if err != nil {
+		return err
+	}
+	if s.Cluster == nil {
+		return invalid("this is a single node: there is no list of them")
+	}
+	return s.Cluster.ForgetNode(ctx, name, act)
 }
 
 // maxSkew is how wrong a node's clock may be before that is a fault: a code of a clock
@@ -122,10 +139,11 @@ func (v *ClusterView) judge() {
 		}
 		v.judgeNode(&v.Nodes[i])
 	}
-	if alive > 0 {
-		v.judgeLeases()
-	} else {
+	switch {
+	case alive == 0:
 		v.fault("no node is alive: nobody answers the gateways: start `countersign serve` on at least one")
+	case v.Database.Stall() == "": // while commits wait no lease can be renewed
+		v.judgeLeases()
 	}
 	if alive == 1 {
 		v.remark("one node alone is alive: nobody takes over for it")
@@ -158,10 +176,22 @@ func (v *ClusterView) remark(format string, args ...any) {
 func (v *ClusterView) judgeNode(n *ClusterNode) {
 	switch {
 	case !n.Alive:
-		v.fault("node %q was not heard of for %v and did not stop in an orderly way: start it, or see its log; it leaves this list a day after it was last heard of", n.Name, n.Ago.Round(time.Second))
+		v.fault("node %q was not heard of for %v and did not stop in an orderly way: start it, or see its log; if it is gone for good: countersign cluster forget %s", n.Name, n.Ago.Round(time.Second), n.Name)
+	case n.KeyFile != "":
+		v.fault("node %q could not be started again, because its key file %s does not open the store: %s", n.Name, n.KeyFile, v.rightKeyFile())
 	case n.Skew > maxSkew || n.Skew < -maxSkew:
 		v.fault("the clock of node %q differs by %v from the database's: let both be set by NTP, because codes of clock tokens depend on it", n.Name, n.Skew.Round(time.Millisecond))
 	}
+}
+
+// rightKeyFile says where a key file is that opens the store.
+func (v *ClusterView) rightKeyFile() string {
+	for i := range v.Nodes {
+		if n := &v.Nodes[i]; n.Alive && n.KeyFile == "" {
+			return fmt.Sprintf("copy that of node %q there", n.Name)
+		}
+	}
+	return "copy the one there that `countersign key rotate` has made; while a node runs the keys can be rotated again"
 }
 
 // judgeLeases: work that nobody does although there is somebody.
@@ -208,18 +238,30 @@ func (d *ClusterDatabase) Faults() []string {
 	return faults
 }
 
+// Stall tells why commits wait for standbys, "" when they do not. What is there can be read.
+func (d *ClusterDatabase) Stall() string {
+	switch {
+	case d.Awaited == "" || d.Commits == "off" || d.Commits == "local":
+		return ""
+	case d.awaitsInVain():
+		return "no synchronous standby is attached: commits wait, logins are silent: start the standby, or take it out of synchronous_standby_names (" + d.Awaited + ")"
+	case d.Waiting > 0:
+		return "commits wait for more standbys than answer, logins are silent: start them, or take them out of synchronous_standby_names (" + d.Awaited + ")"
+	}
+	return ""
+}
+
 // replicationFault tells what is wrong with the standbys. What a commit waits for is
 // durable on them; what it does not wait for is lost at a fail-over, and a code that was
 // used just before is good again.
 func (d *ClusterDatabase) replicationFault() string {
 	const again = "a fail-over loses logins, and codes that were used just before are good once more: "
+	stall := d.Stall()
 	switch {
 	case d.Commits == "off":
 		return "synchronous_commit is off: a crash of the database loses logins, and codes that were used just before are good once more: set it to on"
-	case d.Awaited != "" && d.awaitsInVain():
-		return "no synchronous standby is attached: commits wait, logins are silent: start the standby, or take it out of synchronous_standby_names (" + d.Awaited + ")"
-	case d.Awaited != "" && d.Waiting > 0:
-		return "commits wait for more standbys than answer, logins are silent: start them, or take them out of synchronous_standby_names (" + d.Awaited + ")"
+	case stall != "":
+		return stall
 	case d.Awaited != "" && d.Commits == "local":
 		return "synchronous_commit is local, so that commits do not wait for the standbys: " + again + "set it to on"
 	case d.Awaited == "" && len(d.Standbys) > 0:

@@ -10,11 +10,17 @@ import (
 
 // described is a Cluster that says what it is told to.
 type described struct {
-	view ClusterView
-	err  error
+	view      ClusterView
+	err       error
+	forgotten []string
 }
 
 func (d *described) Cluster(context.Context) (ClusterView, error) { return d.view, d.err }
+
+func (d *described) ForgetNode(_ context.Context, name string, act Act) error {
+	d.forgotten = append(d.forgotten, name+" by "+act.Actor+": "+act.Verb)
+	return d.err
+}
 
 // healthy is a cluster with which all is well.
 func healthy() ClusterView {
@@ -60,8 +66,11 @@ func TestWhatIsWrongWithACluster(t *testing.T) {
 		{"one node", func(v *ClusterView) { v.Nodes = v.Nodes[:1] }, "", "one node alone is alive"},
 		{"a clock ahead", func(v *ClusterView) { v.Nodes[0].Skew = 2 * time.Second }, `clock of node "a" differs by 2s`, ""},
 		{"a clock behind", func(v *ClusterView) { v.Nodes[1].Skew = -2 * time.Second }, `clock of node "b" differs by -2s`, ""},
+		{"a key file of before", func(v *ClusterView) { v.Nodes[1].KeyFile = "/etc/key" }, `node "b" could not be started again, because its key file /etc/key does not open the store: copy that of node "a" there`, ""},
+		{"no right key file", func(v *ClusterView) { v.Nodes = v.Nodes[:1]; v.Nodes[0].KeyFile = "/etc/key" }, "that `countersign key rotate` has made", "one node alone is alive"},
 		{"an update", func(v *ClusterView) { v.Nodes[1].Version = "1.8.0" }, "", "different versions (1.7.0, 1.8.0)"},
 		{"work that was given up", func(v *ClusterView) { v.Leases[0] = ClusterLease{Name: "mail", Since: now} }, "", `nobody does the work "mail"`},
+		{"no lease is renewed while commits wait", func(v *ClusterView) { v.Database.Standbys, v.Leases[0].Until = nil, now }, "commits wait, logins are silent", ""},
 		{"work that was left", func(v *ClusterView) { v.Leases[0].Until = now }, `nobody does the work "mail": node "b" had it until`, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -99,4 +108,15 @@ func TestANodeByItself(t *testing.T) {
 	s.Cluster = &described{err: broken}
 	_, err := s.ClusterStatus(ctx, root)
 	wantError(t, err, broken, "cluster")
+}
+
+func TestForgettingANode(t *testing.T) {
+	s, _ := serving()
+	wantError(t, s.ForgetNode(ctx, root, "b"), ErrInvalid, "single node")
+	d := new(described)
+	s.Cluster = d
+	wantError(t, s.ForgetNode(ctx, Caller{Name: "kay", User: "kay"}, "b"), ErrForbidden, "cluster.forget")
+	if err := s.ForgetNode(ctx, root, "b"); err != nil || len(d.forgotten) != 1 || !strings.HasSuffix(d.forgotten[0], ": cluster.forget") || !strings.HasPrefix(d.forgotten[0], "b by ") {
+		t.Errorf("%q, %v", d.forgotten, err)
+	}
 }

@@ -68,6 +68,9 @@ type Explanation struct {
 	Code    string `json:"code,omitempty"` // how far off the code was, in words, where its record tells
 	Method  string `json:"method,omitempty"`
 	Station string `json:"station,omitempty"` // Calling-Station-Id as it came
+	Node    string `json:"node,omitempty"`    // the server that decided, where there are several
+	// Late: it was let in while the store was away, and recorded afterwards.
+	Late bool `json:"recorded_late,omitempty"`
 	// Related are other logins that this one follows from, or that came after it.
 	Related []RelatedEvent `json:"related,omitempty"`
 	// Sessions are those that are open, where there were too many.
@@ -239,7 +242,7 @@ func (k *Case) explanation() Explanation {
 		NASAddress: address(k.NASAddress), NASIPAddress: address(k.NASIPAddress), NASIdentifier: string(k.NASIdentifier),
 		Typed: string(k.Typed), User: string(k.User), Realm: k.Realm, Directory: k.Directory, Source: k.Source.String(), Groups: k.Groups,
 		ClientIP: address(k.ClientIP), ClientIPFrom: k.ClientIPFrom.String(), ClientMACsFrom: k.MACFrom.String(),
-		GroupsLeft: k.GroupsLeft, MACsLeft: k.MACsLeft,
+		GroupsLeft: k.GroupsLeft, MACsLeft: k.MACsLeft, Node: k.Node, Late: k.Late,
 		Rules: make([]RuleStanding, 0, len(k.Rules)), Reply: k.Reply,
 	}
 	if x.Typed == "" {

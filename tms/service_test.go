@@ -96,6 +96,7 @@ func TestTheGateRefusesEveryAct(t *testing.T) {
 		"CollectorStates":   func() error { _, err := s.CollectorStates(ctx, stranger); return err },
 		"NASReports":        func() error { return s.NASReports(ctx, stranger, "", nil) },
 		"ClusterStatus":     func() error { _, err := s.ClusterStatus(ctx, stranger); return err },
+		"ForgetNode":        func() error { return s.ForgetNode(ctx, stranger, "b") },
 
 		"ImportTokens": func() error { _, err := s.ImportTokens(ctx, stranger, TokenImport{}, nil); return err },
 		"ExportTokens": func() error { _, err := s.ExportTokens(ctx, stranger, TokenExport{}); return err },

@@ -35,7 +35,23 @@ func (a *app) clusterCommand() *cobra.Command {
 		},
 	}
 	status.Flags().BoolVar(&a.json, "json", false, "print JSON")
-	return group("cluster", "See the servers that share a database", status)
+	forget := &cobra.Command{
+		Use: "forget NODE", Short: "Take a node off the list that is gone for good", Args: cobra.ExactArgs(1),
+		Long: "Take a node off the list whose machine is no more, so that `countersign cluster status` does not call it wrong. A node\n" +
+			"that is stopped leaves the list by itself, and one that was killed a day after it was last heard of. One that is alive\n" +
+			"is refused. It is recorded in the audit log. Nothing else changes: a node that comes back is in the list again.",
+		Example: "  countersign cluster forget b",
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.connected(func(ctx context.Context, client *console.Client, _ *conf.Config) error {
+				if err := client.ForgetNode(ctx, args[0]); err != nil {
+					return err
+				}
+				a.say("node %s is off the list", printable(args[0]))
+				return nil
+			})
+		},
+	}
+	return group("cluster", "See the servers that share a database", status, forget)
 }
 
 // showCluster prints how it stands with a cluster. Faults are exit status 1.
@@ -79,7 +95,7 @@ func (a *app) tellCluster(v *tms.ClusterView) error {
 	}
 	standbys := a.newTable("STANDBY", "ADDRESS", "STATE", "SYNC", "LAG")
 	for i := range d.Standbys {
-		standbys.row(standbyCells(&d.Standbys[i])...)
+		standbys.row(standbyCells(d, &d.Standbys[i])...)
 	}
 	leases := a.newTable("WORK", "NODE", "SINCE")
 	for i := range v.Leases {
@@ -133,11 +149,17 @@ func nodeCells(n *tms.ClusterNode) []string {
 	return []string{name, seen, printable(n.Version), date(n.Started), clockSkew(n.Skew)}
 }
 
-func standbyCells(s *tms.ClusterStandby) []string {
+// standbyCells are a standby's cells. What it told last of its lag looks well also when it
+// answers no more, which commits that wait tell.
+func standbyCells(d *tms.ClusterDatabase, s *tms.ClusterStandby) []string {
 	if s.State == "" {
 		return []string{"(hidden from our role)", "", "", "", ""}
 	}
-	return []string{printable(s.Name), s.Address, s.State, s.Sync, fmt.Sprintf("%v, %d bytes", s.Lag.Round(100*time.Microsecond), s.Behind)}
+	lag := fmt.Sprintf("%v, %d bytes", s.Lag.Round(100*time.Microsecond), s.Behind)
+	if s.Synchronous() && s.Behind > 0 && d.Waiting > 0 {
+		lag = fmt.Sprintf("DOES NOT ANSWER, %d bytes", s.Behind)
+	}
+	return []string{printable(s.Name), s.Address, s.State, s.Sync, lag}
 }
 
 // leaseHolder is who does the work of a lease at an instant.

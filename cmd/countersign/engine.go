@@ -61,11 +61,8 @@ func (a *app) openEngine(ctx context.Context, cfg *conf.Config, logger *slog.Log
 		}
 		options.MaxFailures = maxFailures
 		s, err := postgres.Open(ctx, options)
-		if errors.Is(err, seal.ErrOpen) {
-			return nil, fmt.Errorf("key file %s: %w", cfg.KeyFile(credentials()), err)
-		}
 		if err != nil {
-			return nil, err // and not a nil pointer in an interface
+			return nil, ofKeyFile(cfg, err) // and not a nil pointer in an interface
 		}
 		return s, nil
 	}
@@ -81,12 +78,22 @@ func (a *app) openEngine(ctx context.Context, cfg *conf.Config, logger *slog.Log
 	return s, nil
 }
 
+// ofKeyFile names the key file in an error that says that it does not open the store.
+func ofKeyFile(cfg *conf.Config, err error) error {
+	if errors.Is(err, seal.ErrOpen) {
+		return fmt.Errorf("key file %s: %w", cfg.KeyFile(credentials()), err)
+	}
+	return err
+}
+
 // postgresOptions are the options of the driver postgres, with the keys read.
 func (a *app) postgresOptions(cfg *conf.Config, logger *slog.Logger, registry prometheus.Registerer) (postgres.Options, error) {
 	o := a.postgresDatabase(cfg, logger, registry)
 	path := cfg.KeyFile(credentials())
 	var err error
-	if o.KEKs, err = seal.ReadKeyFile(path); errors.Is(err, os.ErrNotExist) {
+	o.KeyFile = path
+	o.ReadKEKs = func() ([]seal.KEK, error) { return seal.ReadKeyFile(path) }
+	if o.KEKs, err = o.ReadKEKs(); errors.Is(err, os.ErrNotExist) {
 		return o, fmt.Errorf("there is no key file %s: copy it from another server of this database; for the first one `countersign store migrate` makes it", path)
 	}
 	return o, err
@@ -104,7 +111,7 @@ func (a *app) postgresDatabase(cfg *conf.Config, logger *slog.Logger, registry p
 		node = fmt.Sprintf("%s/command-%d", node, os.Getpid())
 	}
 	return postgres.Options{
-		DSN: cfg.Store.DSN, Password: postgres.NewPassword(cfg.Store.Password.Bytes()), Rand: a.rand, Clock: a.clock, Logger: logger,
+		DSN: cfg.Store.DSN, Password: postgres.NewPassword(cfg.Store.Password.Bytes()).From(cfg.Store.PasswordFile), Rand: a.rand, Clock: a.clock, Logger: logger,
 		Registerer: registry, CacheUsers: cfg.Store.CacheUsers, Node: node, Version: version,
 	}
 }
@@ -137,7 +144,7 @@ func (s *server) clusterOptions(cfg *conf.Config, root []byte, o *radiusd.Option
 		return err
 	}
 	o.SharedKey = (*[sharedKeySize]byte)(key)
-	o.Sightings = sightings{shared}
+	o.Node, o.Sightings = shared.Node(), sightings{shared}
 	o.ExcludedWhenStoreDown = cfg.Cluster.ExcludedWhenStoreDown
 	s.verifier.ShareMisses(*o.SharedKey)
 	return nil

@@ -151,6 +151,7 @@ func loginMore(e console.EventView) string {
 	note(e.ClientIP != "", "client %s", e.ClientIP)
 	note(e.Limit != "", "too many sessions, %s", printable(e.Limit))
 	note(e.MACsLeft > 0, "%d more MACs", e.MACsLeft)
+	note(e.Late, "recorded late")
 	note(e.Difference != "", "%s", e.Difference)
 	note(e.TraceFault != "", "trace: %s", printable(e.TraceFault))
 	return strings.Join(more, ", ")

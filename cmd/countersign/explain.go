@@ -54,9 +54,15 @@ func (a *app) explainCommand() *cobra.Command {
 
 // verify finds out whether it is clear which login is meant.
 func (f *explainFlags) verify(args []string) error {
-	switch {
-	case len(args) == 1 && *f != explainFlags{}:
+	if len(args) == 1 && *f != (explainFlags{}) {
 		return fmt.Errorf("either an event, or a login by --user and --nas")
+	}
+	if len(args) == 1 {
+		if _, err := otp.ParseEventID(args[0]); err != nil {
+			return fmt.Errorf("%w: `countersign event list` shows the numbers of events; for a user's newest login: countersign explain --user USER --last", err)
+		}
+	}
+	switch {
 	case len(args) == 0 && (f.User == "" || f.NAS == "" && !f.last):
 		return fmt.Errorf("which login? Give an event, as `countersign event list` shows it, or --user with --nas or --last")
 	}
@@ -131,7 +137,7 @@ func lastLogin(ctx context.Context, client *console.Client, user string) (string
 // showExplanation prints what people read.
 func (a *app) showExplanation(x *tms.Explanation) {
 	if x.Event != "" {
-		a.line("login", x.Event+" at "+stamp(x.At)+", "+x.Method)
+		a.line("login", loginLine(x))
 	} else {
 		a.line("login", "none, imagined at "+stamp(x.At))
 	}
@@ -153,6 +159,18 @@ func (a *app) showExplanation(x *tms.Explanation) {
 	a.showOtherRules(x)
 	a.several("reply", x.Reply)
 	a.several("next", x.Advice)
+}
+
+// loginLine is when a login was, and which of several servers has decided it.
+func loginLine(x *tms.Explanation) string {
+	text := x.Event + " at " + stamp(x.At) + ", " + x.Method
+	if x.Node != "" {
+		text += ", decided by node " + printable(x.Node)
+	}
+	if x.Late {
+		text += ", recorded late: the database was away"
+	}
+	return text
 }
 
 // several prints lines under one label.

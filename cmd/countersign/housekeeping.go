@@ -97,9 +97,13 @@ func (s *server) nasesSeen() []tms.NASSeen {
 	return seen
 }
 
-// note makes the audit record of something that the server did by itself.
+// note makes the audit record of something that the server did by itself, and which of several
+// did it.
 func (s *server) note(ctx context.Context, verb, detail string) {
 	act := tms.Act{At: s.app.clock(), Actor: "server", Verb: verb, Object: "server", Detail: detail}
+	if shared := s.cluster(); shared != nil {
+		act.Object += " " + shared.Node()
+	}
 	if err := s.store.Record(ctx, act); err != nil {
 		s.logger.Error("making an audit record failed", "verb", verb, "error", err)
 	}

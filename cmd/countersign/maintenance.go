@@ -22,7 +22,7 @@ func keepAside(path string, now time.Time, keys []seal.KEK) error {
 	return seal.WriteKeyFile(name, keys...)
 }
 
-// keeper is the tms.Keeper of the embedded store and its key file.
+// keeper is the tms.Keeper of the store and its key file.
 type keeper struct {
 	app   *app
 	parts *parts
@@ -94,7 +94,11 @@ func (k *keeper) RotateKeys(ctx context.Context, progress func(done, total int64
 		return err
 	}
 	if err := k.parts.store.RotateKeys(ctx, next, progress); err != nil {
-		return fmt.Errorf("rotating the keys in the store (nothing is lost, both keys stay in %s, try again): %w", path, err)
+		also := ""
+		if k.parts.cluster() != nil {
+			also = "; other servers may not start again until they have this file"
+		}
+		return fmt.Errorf("rotating the keys in the store (nothing is lost, both keys stay in %s, try again%s): %w", path, also, err)
 	}
 	if err := keepAside(path, k.app.clock(), old); err != nil {
 		return fmt.Errorf("keeping the old key aside (the rotation is done, both keys stay in %s): %w", path, err)

@@ -292,7 +292,7 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 	background.Go(func() { s.shareMisses(ctx) })
 	s.listenToOthers(ctx)
 	s.begun(ctx)
-	s.logger.Info("started", "version", version, "radius", s.status.Listening, "nas", len(s.cfg.Load().NAS))
+	s.logger.Info("started", append([]any{"version", version, "radius", s.status.Listening, "nas", len(s.cfg.Load().NAS)}, s.storeWords()...)...)
 	s.tellTMS()
 	s.notify(daemon.SdNotifyReady)
 	if started != nil {
@@ -315,6 +315,15 @@ func (s *server) run(signals <-chan os.Signal, started func(*server) error) erro
 	background.Wait()
 	s.note(context.Background(), "server.stop", "version "+version)
 	return errors.Join(err, s.stop())
+}
+
+// storeWords say in the log where the store is, and what the others call this server.
+func (s *server) storeWords() []any {
+	words := []any{"store", string(s.cfg.Load().Store.Driver)}
+	if shared := s.cluster(); shared != nil {
+		words = append(words, "node", shared.Node(), "database", shared.Database())
+	}
+	return words
 }
 
 // signalled answers signals; the channel gets nil when one says to stop.

@@ -90,6 +90,11 @@ func (a *app) restoreCommand() *cobra.Command {
 func (a *app) keyCommand() *cobra.Command {
 	rotate := &cobra.Command{
 		Use: "rotate", Short: "Make new keys and seal every seed and PIN anew, while the server runs or not", Args: cobra.NoArgs,
+		Long: "Make new keys and seal every seed and PIN anew, while the server runs or not. The key file then has the new key; the\n" +
+			"old one is kept beside it, because backups made until now need it. Broken off, it can be given again.\n" +
+			"\n" +
+			"Where several servers share a database all of them go on, but none starts again without the new key: copy the key file\n" +
+			"to each at once. Until then `countersign cluster status` names those that lack it.",
 		RunE: func(*cobra.Command, []string) error {
 			if _, err := a.load(); err != nil { // or it could not say where the keys are
 				return err

@@ -118,13 +118,14 @@ func (a *app) openSource(ctx context.Context, cfg *conf.Config, driver conf.Stor
 	if driver == conf.StorePostgres {
 		o := a.postgresDatabase(cfg, logger, nil)
 		o.KEKs = keks
-		return opened(postgres.OpenSource(ctx, o))
+		s, err := opened(postgres.OpenSource(ctx, o))
+		return s, ofKeyFile(cfg, err)
 	}
 	s, err := opened(embedded.OpenSource(ctx, embedded.Options{Path: storePath(cfg), KEKs: keks, Rand: a.rand, Clock: a.clock, Logger: logger}))
 	if errors.Is(err, embedded.ErrLocked) {
 		err = fmt.Errorf("%w: stop the server first", err)
 	}
-	return s, err
+	return s, ofKeyFile(cfg, err)
 }
 
 // openTarget opens where the copy goes, and makes the tables of a database that has none.

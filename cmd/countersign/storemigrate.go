@@ -146,7 +146,7 @@ func (a *app) rewindStore(ctx context.Context, cfg *conf.Config) error {
 		return errors.New("stop all nodes first, then give the command again (one that was killed counts as stopped after a few seconds)")
 	}
 	if err := postgres.Rewound(ctx, options, policy(cfg)); err != nil {
-		return err
+		return ofKeyFile(cfg, err)
 	}
 	a.say("done: no code that may have been used before this instant is accepted any more; the nodes can be started")
 	a.say("event tokens need two codes in a row once, and clock tokens are refused for a minute or so; links of invitations are void, mails that waited are dropped")

@@ -65,6 +65,7 @@ func (a *API) Mount(mux *http.ServeMux) {
 	a.verb(mux, "collector.list", listCollectors)
 	a.verb(mux, "nas.report", reportNASes)
 	a.verb(mux, "cluster.status", func(c *call) (any, error) { return c.service.ClusterStatus(c.ctx, c.caller) })
+	a.verb(mux, "cluster.forget", forgetNode)
 	mux.HandleFunc("POST /v1/user.import", a.importUsers)
 	mux.HandleFunc("POST /v1/token.import", a.importTokens)
 	mux.HandleFunc("POST /v1/store.backup", a.backup)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,6 +16,11 @@ type described tms.ClusterView
 
 func (d *described) Cluster(context.Context) (tms.ClusterView, error) {
 	return tms.ClusterView(*d), nil
+}
+
+func (d *described) ForgetNode(_ context.Context, name string, _ tms.Act) error {
+	d.Nodes = slices.DeleteFunc(d.Nodes, func(n tms.ClusterNode) bool { return n.Name == name })
+	return nil
 }
 
 // Nothing of a cluster is lost on the way.
@@ -39,6 +45,9 @@ func TestClustersTravel(t *testing.T) {
 	got.Faults, got.Remarks = nil, nil
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+	if err := mount(t, tms.NewService(options), true).ForgetNode(t.Context(), "a"); err != nil || len(d.Nodes) > 0 {
+		t.Errorf("%+v is still there, %v", d.Nodes, err)
 	}
 	if _, err := mount(t, tms.NewService(options), false).ClusterStatus(t.Context()); !errors.Is(err, tms.ErrForbidden) {
 		t.Error(err)

@@ -42,6 +42,8 @@ type EventView struct {
 	Limit      string   `json:"limit,omitempty"`       // of which there were too many sessions
 	GroupsLeft uint64   `json:"groups_left,omitempty"` // that rules name, and were too many to be kept
 	MACsLeft   uint64   `json:"macs_left,omitempty"`   // that the client told, and were too many to be looked at
+	Node       string   `json:"node,omitempty"`        // that decided, where there are several
+	Late       bool     `json:"recorded_late,omitempty"`
 	TraceFault string   `json:"trace_fault,omitempty"` // why the trace cannot be read
 
 	Actor  string `json:"actor,omitempty"`
@@ -96,6 +98,7 @@ func (v *EventView) addTrace(l *tms.Login) {
 		v.ClientMACs = append(v.ClientMACs, mac.String())
 	}
 	v.GroupsLeft, v.MACsLeft, v.Limit = t.GroupsLeft, t.MACsLeft, limitText(&t.Sessions)
+	v.Node, v.Late = t.Node, t.Late
 }
 
 // limitText names the limit for which there were too many sessions, "" when there were not.

@@ -37,6 +37,8 @@ type cluster struct {
 
 	suspected atomic.Bool  // see suspect
 	found     atomic.Value // string: host:port where the tick found the database
+	stalled   atomic.Value // string: why commits wait, as long as they do
+	keyFile   atomic.Value // string: that of this node, while it does not open the store
 
 	// statements is held while statements run on conn, and guards the fields below it.
 	statements sync.Mutex
@@ -61,9 +63,11 @@ type clusterOptions struct {
 	schema  int64
 	// config says how to connect. What it returns is changed.
 	config func(context.Context) (*pgx.ConnConfig, error)
-	clock  func() time.Time
-	rand   io.Reader
-	logger *slog.Logger
+	// explain puts an error of connecting into words.
+	explain func(error) error
+	clock   func() time.Time
+	rand    io.Reader
+	logger  *slog.Logger
 	// failed is told at each tick that finds no database that commits, and works at the
 	// first that does again.
 	failed func(error)
@@ -182,6 +186,16 @@ func (c *cluster) suspect() {
 	c.hurry()
 }
 
+// stall tells why commits wait for a standby although the database answers, "" when it is not
+// known that they do.
+func (c *cluster) stall() string { return text(&c.stalled) }
+
+// text is a value that is a string, "" before there is one.
+func text(v *atomic.Value) string {
+	s, _ := v.Load().(string)
+	return s
+}
+
 // tick does what is due. An error is one that the whole store suffers from.
 func (c *cluster) tick(ctx context.Context) error {
 	c.statements.Lock()
@@ -217,15 +231,18 @@ func (c *cluster) tick(ctx context.Context) error {
 
 func (c *cluster) round(ctx context.Context) (*sight, error) {
 	if err := c.connect(ctx); err != nil {
+		c.stalled.Store("")
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*c.times.deadline) // a database that is slow for a second is there
 	defer cancel()
 	seen, err := c.look(ctx)
 	if err != nil {
+		c.stalled.Store("")
 		return nil, err
 	}
 	if c.broken || c.clock().Sub(c.beaten) >= c.times.beat {
+		c.observe(ctx) // before a commit is tried, which may wait in vain
 		displaced := c.displaced
 		if err := c.beat(ctx); err != nil {
 			return nil, err
@@ -233,7 +250,6 @@ func (c *cluster) round(ctx context.Context) (*sight, error) {
 		if c.displaced && !displaced {
 			c.logger.Error("another process has the name of this node, and this one is not in the list: give it another name by node in [cluster]", "node", c.node)
 		}
-		c.observe(ctx)
 	}
 	return seen, c.workOn(ctx, seen)
 }

@@ -104,7 +104,8 @@ func newNode(t *testing.T, name, url string, change ...func(*clusterOptions)) *c
 		node: name, version: "1.7.0", schema: 1,
 		config: func(context.Context) (*pgx.ConnConfig, error) { return pgx.ParseConfig(url) },
 		clock:  time.Now, rand: rand.Reader, logger: slog.New(slog.NewTextHandler(n.log, nil)),
-		failed: func(error) { n.failures.Add(1) }, works: func() { n.returns.Add(1) },
+		explain: func(err error) error { return err },
+		failed:  func(error) { n.failures.Add(1) }, works: func() { n.returns.Add(1) },
 		times: quick,
 	}
 	for _, c := range change {
@@ -303,3 +304,5 @@ func TestTheClockOfANode(t *testing.T) {
 type viewer struct{ *cluster }
 
 func (v viewer) Cluster(ctx context.Context) (tms.ClusterView, error) { return v.view(ctx) }
+
+func (v viewer) ForgetNode(context.Context, string, tms.Act) error { return nil }

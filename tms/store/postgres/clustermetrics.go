@@ -72,6 +72,7 @@ func (c *cluster) observe(ctx context.Context) {
 	}
 	if d, err := readReplication(ctx, c.conn); err == nil {
 		c.metrics.replicate(&d)
+		c.stalled.Store(d.Stall())
 		c.tellStanding(d.Faults())
 	}
 }

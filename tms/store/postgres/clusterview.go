@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -9,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"countersign/tms"
-	"countersign/tms/store"
 )
 
 // What a view reads. Settings that a database does not have, which only speaks
@@ -30,10 +30,10 @@ const (
 	readWaiting = `SELECT count(*) FROM pg_stat_activity
 		WHERE usename = current_user AND wait_event = 'SyncRep' AND query_start < clock_timestamp() - interval '1 second'`
 
-	readNodes   = "SELECT name, instance, version, started, seen, skew FROM node WHERE seen >= $1 ORDER BY name"
+	readNodes   = "SELECT name, instance, version, started, seen, skew, key_file FROM node WHERE seen >= $1 ORDER BY name"
 	readLeases  = "SELECT name, node, since, until FROM lease WHERE since >= $1 OR until >= $1 ORDER BY name"
 	countNodes  = "SELECT count(*) FROM node WHERE seen > " + clockNow + " - $1"
-	newestBatch = "SELECT batch, records FROM journal ORDER BY batch DESC LIMIT 1"
+	newestBatch = "SELECT batch, at FROM journal ORDER BY batch DESC LIMIT 1"
 )
 
 // view tells how it stands with the cluster. It has a connection of its own, because that
@@ -54,7 +54,7 @@ func (c *cluster) view(ctx context.Context) (tms.ClusterView, error) {
 		_ = conn.Close(ctx) // whatever comes of that
 	}
 	if err != nil {
-		v.Database.Fault = err.Error()
+		v.Database.Fault = c.explain(err).Error()
 	}
 	return v, nil
 }
@@ -121,7 +121,7 @@ func (c *cluster) readNodes(ctx context.Context, conn *pgx.Conn, now int64) ([]t
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (n tms.ClusterNode, err error) {
 		var instance string
 		var started, seen, skew int64
-		err = row.Scan(&n.Name, &instance, &n.Version, &started, &seen, &skew)
+		err = row.Scan(&n.Name, &instance, &n.Version, &started, &seen, &skew, &n.KeyFile)
 		n.Started, n.Seen, n.Skew = instant(started), instant(seen), time.Duration(skew)*time.Microsecond
 		n.Ago = time.Duration(max(now-seen, 0)) * time.Microsecond
 		n.Alive, n.Self = n.Ago < c.times.ttl, instance == c.instance
@@ -136,24 +136,12 @@ func scanLease(row pgx.CollectableRow) (l tms.ClusterLease, err error) {
 	return l, err
 }
 
-// readCommit reads of the newest batch when its last event was.
+// readCommit reads which batch is the newest, and when it was written.
 func readCommit(ctx context.Context, conn *pgx.Conn) (commit tms.ClusterCommit, err error) {
-	var batch int64
-	var records []byte
-	rows, err := conn.Query(ctx, newestBatch)
-	if err == nil {
-		_, err = pgx.ForEachRow(rows, []any{&batch, &records}, func() error {
-			commit.Batch = uint64(batch)
-			return store.Records(records, func(_ uint32, record []byte) error {
-				if at := store.InstantOf(record); at != 0 {
-					commit.At = time.Unix(0, at)
-				}
-				return nil
-			})
-		})
-	}
-	if err != nil {
+	var batch, at int64
+	err = conn.QueryRow(ctx, newestBatch).Scan(&batch, &at)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return commit, fmt.Errorf("reading the newest batch of the journal: %w", err)
 	}
-	return commit, nil
+	return tms.ClusterCommit{Batch: uint64(batch), At: instant(at)}, nil
 }

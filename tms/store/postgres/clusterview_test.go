@@ -7,9 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"countersign/otp"
 	"countersign/tms"
-	"countersign/tms/store"
 	"countersign/tms/store/postgrestest"
 )
 
@@ -93,11 +91,8 @@ func TestTheViewOfTheLastCommit(t *testing.T) {
 	if v := n.status(t); v.Commit != (tms.ClusterCommit{}) {
 		t.Errorf("of an empty journal: %+v", v.Commit)
 	}
-	at := time.Unix(1_800_000_000, 0)
-	record := store.AppendLogin(nil, &otp.Attempt{At: at, User: []byte("alice")}, nil)
-	batch := store.AppendToBatch(store.BeginBatch(nil), record)
-	clusterExec(t, url, fmt.Sprintf("INSERT INTO journal (batch, records) VALUES (6, '\\x01'), (7, '\\x%x')", batch))
-	if v := n.status(t); v.Commit.Batch != 7 || !v.Commit.At.Equal(at) {
-		t.Errorf("%+v", v.Commit)
+	clusterExec(t, url, `INSERT INTO journal (batch, records, at) VALUES (6, '', 0); INSERT INTO journal (batch, records) VALUES (7, '')`)
+	if v := n.status(t); v.Commit.Batch != 7 || v.Database.At.Sub(v.Commit.At).Abs() > time.Minute {
+		t.Errorf("%+v, and now is %v", v.Commit, v.Database.At)
 	}
 }

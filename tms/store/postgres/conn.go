@@ -271,4 +271,5 @@ const (
 	stateUndefined     = "42P01" // there is no such table
 	stateWarning       = "01000"
 	stateCanceled      = "57014" // by a time limit, or who asked for it
+	stateLockTimeout   = "55P03"
 )

@@ -69,7 +69,7 @@ func openCopied(ctx context.Context, o Options, look func(*conn) error) (*Copied
 	config.RuntimeParams["lock_timeout"] = milliseconds(copyWait)
 	raw, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("opening token store %s: %w", d, err)
+		return nil, failing("opening", d, err)
 	}
 	c := &Copied{d.String(), newConn(raw.PgConn())}
 	c.conn.ctx, c.conn.patience = ctx, copyPatience

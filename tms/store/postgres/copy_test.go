@@ -216,7 +216,7 @@ func TestCopyKnowsAllTables(t *testing.T) {
 	for _, name := range strings.Fields("meta head segment posting change key_learned claim throttle node lease migration") {
 		own[name] = true
 	}
-	for _, name := range strings.Fields("state.stamp state.last_key state.last_at state.last_verdict journal.total accounting.total session.who session.there") {
+	for _, name := range strings.Fields("state.stamp state.last_key state.last_at state.last_verdict journal.total journal.at accounting.total session.who session.there") {
 		own[name] = true
 	}
 	known := tables.CopiedColumns(tables.RecordsPart)

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -20,6 +22,15 @@ func (s *Store) Ready() error {
 	}
 	if s.closing.Load() {
 		return errClosed
+	}
+	return nil
+}
+
+// unreadable is nil while reads are of use: also while commits wait for a standby. What is not
+// committed nobody reads.
+func (s *Store) unreadable() error {
+	if err := s.failure.Load(); err != nil && s.cluster.stall() == "" {
+		return *err
 	}
 	return nil
 }
@@ -52,15 +63,47 @@ func (s *Store) away(cause error) {
 	if s.closing.Load() {
 		return
 	}
-	err := fmt.Errorf("token store %s is out of service: %w", s.database, cause)
+	if why := s.cluster.stall(); why != "" {
+		cause = &worded{why, cause, false}
+	}
+	cause = s.database.explain(cause)
+	err := fmt.Errorf("%s is out of service: %w", s.database.title(cause), cause)
 	before := s.failure.Swap(&err)
 	s.logins.suspend()
+	news := s.outage.tell(cause.Error())
 	if before == nil {
 		s.metrics.failures.Inc()
 		s.options.Logger.Error("the database is away: no login is decided until it is back", "store", s.database.String(), "error", cause)
-	} else if (*before).Error() != err.Error() {
+	} else if news {
 		s.options.Logger.Warn("the database is still away", "store", s.database.String(), "error", cause)
 	}
+}
+
+// outageNews is what the log was told of an outage: each reason once, and not too many.
+type outageNews struct {
+	mu    sync.Mutex
+	texts []string
+}
+
+// maxOutageNews is how many reasons of one outage are logged.
+const maxOutageNews = 10
+
+// tell reports whether a reason is new.
+func (o *outageNews) tell(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if slices.Contains(o.texts, text) || len(o.texts) >= maxOutageNews {
+		return false
+	}
+	o.texts = append(o.texts, text)
+	return true
+}
+
+// over begins anew, for the next outage.
+func (o *outageNews) over() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.texts = nil
 }
 
 // works puts the store into service again: the tick has found a database that commits.
@@ -68,6 +111,7 @@ func (s *Store) works() {
 	if s.failure.Swap(nil) == nil {
 		return
 	}
+	s.outage.over()
 	s.pool.Reset() // its connections may be to the server that is gone
 	s.logins.resume()
 	s.options.Logger.Info("the database is back", "store", s.database.String())

@@ -74,6 +74,7 @@ func (s *Store) minuteLoop(ctx context.Context) {
 		if err := s.chore(ctx, s.readFigures); err != nil && ctx.Err() == nil {
 			s.options.Logger.Warn("counting for metrics was given up and is tried again later", "error", err)
 		}
+		_ = s.chore(ctx, s.verifyKeyFile) // which says itself what is wrong
 	})
 }
 

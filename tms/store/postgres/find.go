@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -30,7 +29,7 @@ func (c *cluster) connect(ctx context.Context) error {
 	}
 	c.suit(config)
 	if c.conn, err = dial(ctx, eachHost(config), c.times.retry); err != nil {
-		return fmt.Errorf("connecting to the database: %w", err)
+		return c.explain(err)
 	}
 	c.found.Store(hostOf(c.conn.Config().Host, c.conn.Config().Port))
 	c.forget()
@@ -138,7 +137,7 @@ func eachHost(config *pgx.ConnConfig) []*pgx.ConnConfig {
 // prefer puts the host first where the tick has found the database, so that whoever
 // connects need not find it again.
 func (c *cluster) prefer(config *pgx.ConnConfig) {
-	found, _ := c.found.Load().(string)
+	found := text(&c.found)
 	ways := waysOf(config)
 	slices.SortStableFunc(ways, func(a, b *pgconn.FallbackConfig) int {
 		return rank(a, found) - rank(b, found)

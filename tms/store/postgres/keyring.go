@@ -57,7 +57,46 @@ func (s *Store) followKeyring(ctx context.Context) error {
 		s.options.Logger.Error("another node rotates the keys, and this one could not follow: copy the key file of the other node, and start this one again", "error", err)
 		return nil // once is enough: the next round, or a new start, mends it
 	}
+	if err == nil {
+		err = s.withConn(ctx, s.verifyKeyFile)
+	}
 	return err
+}
+
+// errKeyFile has verifyKeyFile called again soon.
+var errKeyFile = errors.New("the key file of this node does not open the store")
+
+// verifyKeyFile finds out whether this node could be started again: whether its key file opens
+// the keyring as it is by now. If not, the log says so once, and the list of nodes as long as
+// it is so.
+func (s *Store) verifyKeyFile(c *conn) error {
+	if s.options.ReadKEKs == nil {
+		return nil
+	}
+	sealed, err := readKeyring(c)
+	if err != nil {
+		return err
+	}
+	unfit := ""
+	keks, err := s.options.ReadKEKs()
+	if err == nil {
+		_, err = seal.OpenKeyring(sealed, keks, s.options.Rand)
+	}
+	if err != nil {
+		unfit = s.options.KeyFile
+	}
+	before, _ := s.cluster.keyFile.Swap(unfit).(string)
+	switch {
+	case unfit == before:
+	case unfit == "":
+		s.options.Logger.Info("the key file of this node opens the store again", "key_file", s.options.KeyFile)
+	default:
+		s.options.Logger.Warn("this node cannot be started again, because its key file does not open the store: copy that of the node where the keys were rotated", "key_file", unfit, "error", err)
+	}
+	if err != nil {
+		return errKeyFile
+	}
+	return nil
 }
 
 // offered is a keyring as another node offers it.

@@ -89,7 +89,7 @@ func OpenAudit(ctx context.Context, o Options) (*AuditLog, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the journal of token store %s: %w", d, err)
+		return nil, failing("opening the journal of", d, err)
 	}
 	l.ChainLog = tables.NewChainLog(d.String(), dialect, l.read)
 	return l, nil

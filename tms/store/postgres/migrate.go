@@ -57,17 +57,9 @@ func Migrate(ctx context.Context, o Options) (from, to int64, err error) {
 		from, to, err = d.migrate(ctx, &o)
 	}
 	if err != nil {
-		return from, to, fmt.Errorf("migrating token store %s: %w", name(d), err)
+		return from, to, failing("migrating", d, err)
 	}
 	return from, to, nil
-}
-
-// name is of a database that may not be there because its DSN cannot be read.
-func name(d *database) string {
-	if d == nil {
-		return "PostgreSQL"
-	}
-	return d.String()
 }
 
 func (d *database) migrate(ctx context.Context, o *Options) (from, to int64, err error) {
@@ -130,7 +122,9 @@ func (d *database) up(ctx context.Context, config *pgx.ConnConfig) error {
 	if err != nil {
 		return err
 	}
-	_, err = provider.Up(ctx)
+	if _, err = provider.Up(ctx); sqlState(err) == stateForbidden {
+		return fmt.Errorf("user %s may not make tables in database %s: ALTER DATABASE %[2]s OWNER TO %[1]s: %[3]w", config.User, config.Database, err)
+	}
 	return err
 }
 
@@ -138,7 +132,7 @@ func (d *database) up(ctx context.Context, config *pgx.ConnConfig) error {
 func (d *database) with(ctx context.Context, config *pgx.ConnConfig, run func(*conn) error) error {
 	raw, err := pgx.ConnectConfig(ctx, config.Copy())
 	if err != nil {
-		return err
+		return d.explain(err)
 	}
 	defer raw.Close(context.WithoutCancel(ctx))
 	c := newConn(raw.PgConn())

@@ -27,6 +27,19 @@ func TestMigrate(t *testing.T) {
 	}
 }
 
+// A database of somebody else has no place for tables.
+func TestMigrateNeedsARight(t *testing.T) {
+	server := postgrestest.Shared(t)
+	o := newOptions(t, server)
+	database, _, _ := strings.Cut(o.DSN[strings.LastIndexByte(o.DSN, '/')+1:], "?")
+	if _, err := server.SQL("postgres", "ALTER DATABASE "+database+" OWNER TO postgres"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Migrate(t.Context(), o); err == nil || !strings.Contains(err.Error(), "ALTER DATABASE "+database+" OWNER TO countersign") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // Tables that are not there, older or newer are refused with what to do. Newer ones may be
 // allowed to work with.
 func TestRefusedVersions(t *testing.T) {

@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"countersign/tms"
+	"countersign/tms/store/tables"
 )
 
 // forgetTime is how long after it was last heard of a node stays in the list.
@@ -17,11 +20,11 @@ const forgetTime = 24 * time.Hour
 const (
 	beginLocally = "BEGIN; SET LOCAL synchronous_commit TO local"
 
-	beatNode = `INSERT INTO node AS n (name, instance, process, version, schema, started, seen, skew)
-		VALUES ($1, $2, $7, $3, $4, ` + clockNow + `, ` + clockNow + `, $5)
+	beatNode = `INSERT INTO node AS n (name, instance, process, version, schema, started, seen, skew, key_file)
+		VALUES ($1, $2, $7, $3, $4, ` + clockNow + `, ` + clockNow + `, $5, $8)
 		ON CONFLICT (name) DO UPDATE SET
 			instance = excluded.instance, process = excluded.process, version = excluded.version, schema = excluded.schema,
-			seen = excluded.seen, skew = excluded.skew,
+			seen = excluded.seen, skew = excluded.skew, key_file = excluded.key_file,
 			started = CASE WHEN n.instance = excluded.instance THEN n.started ELSE excluded.started END
 		WHERE n.instance = excluded.instance OR n.seen <= excluded.seen - $6`
 	readNode    = "SELECT instance, process, version, started, seen FROM node WHERE name = $1"
@@ -93,6 +96,25 @@ func (c *cluster) forgetOthers(ctx context.Context) error {
 	return nil
 }
 
+// forgetNode takes a node off the list that is not there any more. One that is alive would
+// be back in it with its next heartbeat.
+func (c *cluster) forgetNode(w tables.Conn, name string) error {
+	alive, known := false, false
+	err := w.Query("SELECT seen > "+clockNow+" - ? FROM node WHERE name = ?", func(r tables.Row) error {
+		alive, known = r.Integer(0) != 0, true
+		return nil
+	}, c.times.ttl.Microseconds(), name)
+	switch {
+	case err != nil:
+		return err
+	case !known:
+		return fmt.Errorf("node %q: %w: `countersign cluster status` lists them", name, tms.ErrNotFound)
+	case alive:
+		return fmt.Errorf("%w: node %q is alive: stop it first", tms.ErrInvalid, name)
+	}
+	return w.Exec("DELETE FROM node WHERE name = ?", name)
+}
+
 // commit has a statement done in a transaction of its own, and returns how many rows it
 // changed.
 func (c *cluster) commit(ctx context.Context, begin, sql string, args ...any) (changed int64, err error) {
@@ -120,7 +142,7 @@ func (c *cluster) beat(ctx context.Context) error {
 	if c.broken {
 		begin = "BEGIN"
 	}
-	ours, err := c.commit(ctx, begin, beatNode, c.node, c.instance, c.version, c.schema, c.skew.Microseconds(), c.times.ttl.Microseconds(), c.process)
+	ours, err := c.commit(ctx, begin, beatNode, c.node, c.instance, c.version, c.schema, c.skew.Microseconds(), c.times.ttl.Microseconds(), c.process, text(&c.keyFile))
 	if err != nil {
 		return fmt.Errorf("telling the others that this node is alive: %w", err)
 	}

@@ -68,7 +68,7 @@ func TestNodesThatAreGone(t *testing.T) {
 	if err != nil || len(v.Nodes) != 2 || v.Nodes[1].Name != "b" || v.Nodes[1].Alive || v.Nodes[1].Ago < 23*time.Hour {
 		t.Errorf("%+v, %v", v.Nodes, err)
 	}
-	clusterExec(t, url, "INSERT INTO node SELECT 'c', 'x', '', '', 1, 0, 0, 0") // it is not only left out
+	clusterExec(t, url, "INSERT INTO node SELECT 'c', 'x', '', '', 1, 0, 0, 0, ''") // it is not only left out
 }
 
 // A command is no node, but sees them.

@@ -26,7 +26,11 @@ type Options struct {
 	// KEKs open the keyring in the database; a new database's is sealed under the first. All
 	// nodes have the same.
 	KEKs []seal.KEK
-	Rand io.Reader // safe for concurrent use
+	// ReadKEKs reads the file KeyFile anew, from which the KEKs are: a node tells when it could
+	// not be started again with it. Nil: nobody looks.
+	ReadKEKs func() ([]seal.KEK, error)
+	KeyFile  string
+	Rand     io.Reader // safe for concurrent use
 	// Clock is asked for checkpoints and metrics: everything else has its instant with it. It
 	// is time.Now if nil.
 	Clock  func() time.Time
@@ -80,6 +84,7 @@ func (o *Options) fill() error {
 type Password struct {
 	oath.Redacted
 	reveal func() []byte
+	file   string
 }
 
 // NewPassword makes a Password of a copy of these bytes.
@@ -89,6 +94,12 @@ func NewPassword(password []byte) Password {
 	}
 	kept := bytes.Clone(password)
 	return Password{reveal: func() []byte { return kept }}
+}
+
+// From says, for messages, which file the password is from.
+func (p Password) From(file string) Password {
+	p.file = file
+	return p
 }
 
 // text is the password as the protocol wants it; empty for none.

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,9 +38,10 @@ type Store struct {
 	act    deed          // what the act under way has to do at its end
 
 	failure  atomic.Pointer[error] // why the store is out of service
-	begun    atomic.Bool           // Open is done
-	closing  atomic.Bool           // Close was called
-	released atomic.Bool           // and there are no acts any more
+	outage   outageNews
+	begun    atomic.Bool // Open is done
+	closing  atomic.Bool // Close was called
+	released atomic.Bool // and there are no acts any more
 
 	stop       context.CancelFunc
 	background sync.WaitGroup
@@ -73,7 +73,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s, err = open(ctx, o, d)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening token store %s: %w", name(d), err)
+		return nil, failing("opening", d, err)
 	}
 	return s, nil
 }
@@ -131,8 +131,9 @@ func (s *Store) config() tables.Config {
 func (s *Store) clusterOptions() clusterOptions {
 	o := clusterOptions{
 		node: s.options.Node, version: s.options.Version, schema: schemaVersion,
-		config: func(context.Context) (*pgx.ConnConfig, error) { return s.database.config(), nil },
-		clock:  time.Now, rand: s.options.Rand, logger: s.options.Logger, failed: s.away, works: s.works,
+		config:  func(context.Context) (*pgx.ConnConfig, error) { return s.database.config(), nil },
+		explain: s.database.explain,
+		clock:   time.Now, rand: s.options.Rand, logger: s.options.Logger, failed: s.away, works: s.works,
 	}
 	if s.isCommand() {
 		o.node = ""
@@ -237,7 +238,7 @@ func (s *Store) dial(ctx context.Context) (*pgconn.PgConn, error) {
 	s.cluster.prefer(config)
 	c, err := dial(ctx, eachHost(config), retryTime)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to the database: %w", err)
+		return nil, s.database.explain(err)
 	}
 	return c.PgConn(), nil
 }
@@ -253,5 +254,16 @@ func (s *Store) Work(ctx context.Context, name string, run func(context.Context)
 // "senders", "mails", "stock". It is not called while it runs.
 func (s *Store) OnChange(kind string, f func() error) { s.cluster.onChange(kind, f) }
 
+// Node is what other nodes call this one.
+func (s *Store) Node() string { return s.options.Node }
+
+// Database names the database, with its hosts.
+func (s *Store) Database() string { return s.database.String() }
+
 // Cluster implements tms.Cluster.
 func (s *Store) Cluster(ctx context.Context) (tms.ClusterView, error) { return s.cluster.view(ctx) }
+
+// ForgetNode implements tms.Cluster.
+func (s *Store) ForgetNode(ctx context.Context, name string, act tms.Act) error {
+	return s.RecordWith(ctx, act, func(w tables.Conn) error { return s.cluster.forgetNode(w, name) })
+}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"countersign/tms/store/tables"
@@ -38,7 +37,7 @@ func Look(ctx context.Context, o Options) (Versions, error) {
 		err = d.with(ctx, d.config(), v.read)
 	}
 	if err != nil {
-		return v, fmt.Errorf("looking at token store %s: %w", name(d), err)
+		return v, failing("looking at", d, err)
 	}
 	return v, nil
 }

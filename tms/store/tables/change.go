@@ -18,6 +18,16 @@ func (s *Tables) Record(ctx context.Context, act tms.Act) error {
 	return s.change(ctx, func(w Conn) error { return s.writeAct(w, &act, nil) })
 }
 
+// RecordWith does something in the same transaction as it records the act.
+func (s *Tables) RecordWith(ctx context.Context, act tms.Act, do func(Conn) error) error {
+	return s.change(ctx, func(w Conn) error {
+		if err := do(w); err != nil {
+			return err
+		}
+		return s.writeAct(w, &act, nil)
+	})
+}
+
 // writeActIfAny is writeAct for an act that need not be recorded: without a verb it
 // is not, and the changes are in their tables.
 func (s *Tables) writeActIfAny(w Conn, act *tms.Act, changes []store.Change) error {

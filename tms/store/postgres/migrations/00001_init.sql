@@ -66,11 +66,13 @@ CREATE TABLE head (
 ) WITH (fillfactor = 10);
 INSERT INTO head (id, number, chain) VALUES (1, 0, decode(repeat('00', 32), 'hex')), (2, 0, '');
 
+-- at is when a batch was written here, in microseconds by this database's clock.
 CREATE TABLE journal (
 	batch   BIGINT PRIMARY KEY,
 	records BYTEA NOT NULL,
 	chain   BYTEA,
-	total   BIGINT NOT NULL DEFAULT 0
+	total   BIGINT NOT NULL DEFAULT 0,
+	at      BIGINT NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
 );
 ALTER TABLE journal ALTER COLUMN records SET STORAGE EXTERNAL;
 
@@ -279,8 +281,9 @@ CREATE TABLE claim (
 CREATE INDEX claim_until ON claim (until);
 
 -- The nodes that are alive, or were within a day. Of all clocks this database's counts here, in
--- microseconds; skew is by how much that of the node is ahead of it. Heartbeats change no column
--- that has an index, and pages have room for them.
+-- microseconds; skew is by how much that of the node is ahead of it. key_file is that of the node
+-- while it does not open the keyring. Heartbeats change no column that has an index, and pages have
+-- room for them.
 CREATE TABLE node (
 	name     TEXT COLLATE "C" PRIMARY KEY,
 	instance TEXT COLLATE "C" NOT NULL,
@@ -289,7 +292,8 @@ CREATE TABLE node (
 	schema   BIGINT NOT NULL,
 	started  BIGINT NOT NULL,
 	seen     BIGINT NOT NULL,
-	skew     BIGINT NOT NULL
+	skew     BIGINT NOT NULL,
+	key_file TEXT COLLATE "C" NOT NULL DEFAULT ''
 ) WITH (fillfactor = 10);
 
 -- Work that one node at a time does: which, since when and until when. Nobody does that of ''.
