@@ -7,7 +7,7 @@ import "time"
 type LoginKey [16]byte
 
 // LastLogin is the last login of a user that said something about their tokens, whichever
-// server decided it (Decision.Renews). An act on the user or a token of theirs forgets it.
+// server decided it (Decision.Renews). An act on the user or a token of theirs may forget it.
 // The zero LastLogin is none.
 type LastLogin struct {
 	Key     LoginKey

@@ -264,6 +264,46 @@ func TestALostRaceCountsOnce(t *testing.T) {
 	}
 }
 
+// TestALoserTakesBack what it counted, as the winner has counted the same login: also when it
+// was told to the others already, and only of the source whose wait it ends then.
+func TestALoserTakesBack(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		c := newCluster(t, nil, clockToken("T"))
+		table := ledger{}
+		for i := range 3 { // each sent to both
+			passcode := fmt.Sprint(9000+i) + c.wrong(i)
+			c.shelf.race = func() {
+				if told {
+					table.tick(c.nodes[1], c.at)
+				}
+				c.shows(0, c.keyed("gateway", "pc", passcode), WrongPIN)
+			}
+			if d := c.shows(1, c.keyed("gateway", "pc", passcode), WrongPIN); !d.Repeated {
+				t.Errorf("%+v", d)
+			}
+			if told {
+				table.tick(c.nodes[0], c.at)
+				table.tick(c.nodes[1], c.at)
+			}
+		}
+		for _, v := range c.nodes {
+			table.tick(v, c.at)
+		}
+		if len(table) != 1 {
+			t.Errorf("%d sources", len(table))
+		}
+		for _, e := range table {
+			if e.wrong != 3 {
+				t.Errorf("told %v: 3 logins count as %d", told, e.wrong)
+			}
+		}
+		table.tick(c.nodes[0], c.at)
+		for node := range c.nodes { // nobody waits after 3
+			c.shows(node, c.keyed("gateway", "pc", "4711"+c.code(int64(node))), Accepted)
+		}
+	}
+}
+
 func TestWithoutAWindowNothingIsTheSame(t *testing.T) {
 	c := newCluster(t, func(p *Policy) { p.SameLoginWindow = 0 }, clockToken("T"))
 	passcode := "4711" + c.code(0)

@@ -30,6 +30,7 @@ func (l *logins) give(a answer, lost []item) []item {
 		if i.entry != noEntry {
 			e := &a.entries[i.entry]
 			if index = &e.next; a.err == nil && !e.won {
+				i.lost, i.before = true, e.before
 				lost = append(lost, i)
 				continue
 			}

@@ -8,44 +8,76 @@ import (
 	"countersign/tms/store"
 )
 
-// burnStatement makes a group durable, in a transaction by itself. An entry wins if the row
-// of its token still has the revision and the stamp that it was decided by: then that row and
-// those of other tokens change, its records go into the journal, and the rules that decided
+// The statements that make a group durable, in a transaction by itself. An entry wins if the
+// row of its token still has the revision and the stamp that it was decided by: then that row
+// and those of other tokens change, its records go into the journal, and the rules that decided
 // are counted. What has no row wins always. Rows are taken in the order of tokens, then those
 // of rules, and the head of the journal last, because whoever has it keeps all others waiting
 // until the commit.
 //
-// It returns the number of the batch and the places of the entries that won, in the order of
+// burnStatement and burnFurther wait for rows that another transaction has: a group of another
+// node has them for as long as a commit takes. burnUnlocked does not: such an entry loses. That
+// costs the server more, so it is for when a row stays locked. It still waits for rows of rules
+// and the head, which every group takes; and for those of further tokens, but who has one of
+// them has the row of the account's first token too.
+//
+// Most groups change no further tokens and count no rules. They need not pay for that: a tenth
+// of the server's time.
+//
+// They return the number of the batch and the places of the entries that won, in the order of
 // their records. Without a record there is no batch, and the number is NULL.
 //
 // Place 0 is nobody's. It is in the conditions that look for a place among the winners so that
 // they are looked up in a hash table, and not one by one.
-const burnStatement = `WITH burned AS (
+const (
+	burnStatement = burnFrom + asked + burnOf + burnBatch + "0" + burnRest
+	burnFurther   = burnFrom + asked + burnOf + burnOthers + burnBatch + othersDone + burnRest
+	burnUnlocked  = burnFrom + `(
+		SELECT e.* FROM ` + asked + `
+		JOIN state l ON l.token_id = e.token AND l.rev = e.rev AND l.stamp = e.before FOR NO KEY UPDATE OF l SKIP LOCKED
+	) e` + burnOf + burnOthers + burnBatch + othersDone + burnRest
+)
+
+// asked are the entries of a group.
+const asked = `unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[], $9::bytea[], $10::bigint[])
+		WITH ORDINALITY e (token, rev, before, newer, stamp, state, key, verdict, records, count, place)`
+
+const burnFrom = `WITH burned AS (
 	UPDATE state s SET rev = e.newer, stamp = e.stamp, state = e.state,
 		last_key = CASE WHEN e.key IS NULL THEN s.last_key ELSE e.key END,
 		last_at = CASE WHEN e.key IS NULL THEN s.last_at ELSE ` + databaseNow + ` END,
 		last_verdict = CASE WHEN e.key IS NULL THEN s.last_verdict ELSE e.verdict END
-	FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bigint[], $9::bytea[], $10::bigint[])
-		WITH ORDINALITY e (token, rev, before, newer, stamp, state, key, verdict, records, count, place)
+	FROM `
+
+const burnOf = `
 	WHERE s.token_id = e.token AND s.rev = e.rev AND s.stamp = e.before
 	RETURNING e.place, e.records, e.count
-), further AS (
+)`
+
+const burnOthers = `, further AS (
 	UPDATE state s SET rev = f.rev, state = f.state
-	FROM unnest($11::bigint[], $12::bigint[], $13::bigint[], $14::bytea[]) f (place, token, rev, state)
+	FROM unnest($13::bigint[], $14::bigint[], $15::bigint[], $16::bytea[]) f (place, token, rev, state)
 	WHERE s.token_id = f.token AND (f.place = 0 OR f.place IN (SELECT place FROM burned))
 	RETURNING 1
 ), used AS (
 	INSERT INTO rule_use AS r (id, batch, count, last)
-	SELECT u.rule, 0, count(*), max(u.at) FROM unnest($15::bigint[], $16::bigint[], $17::bigint[]) u (place, rule, at)
+	SELECT u.rule, 0, count(*), max(u.at) FROM unnest($17::bigint[], $18::bigint[], $19::bigint[]) u (place, rule, at)
 	WHERE u.place = 0 OR u.place IN (SELECT place FROM burned)
 	GROUP BY u.rule ORDER BY u.rule
 	ON CONFLICT (id) DO UPDATE SET count = r.count + excluded.count, last = greatest(r.last, excluded.last)
 	RETURNING 1
-), batch AS MATERIALIZED (
-	SELECT $18::bytea || coalesce(string_agg(records, ''::bytea), ''::bytea) AS records,
-		$19::bigint + coalesce(sum(count), 0)::bigint AS count,
+)`
+
+// othersDone has the statement wait for what burnOthers changes, before it takes the head.
+const othersDone = "(SELECT count(*) FROM further) + (SELECT count(*) FROM used)"
+
+const burnBatch = `, batch AS MATERIALIZED (
+	SELECT $11::bytea || coalesce(string_agg(records, ''::bytea), ''::bytea) AS records,
+		$12::bigint + coalesce(sum(count), 0)::bigint AS count,
 		array_agg(place) AS won,
-		(SELECT count(*) FROM further) + (SELECT count(*) FROM used) AS others
+		`
+
+const burnRest = ` AS others
 	FROM burned
 ), linked AS (
 	UPDATE head h SET number = h.number + 1, total = h.total + b.count,
@@ -60,7 +92,7 @@ SELECT linked.number, batch.won FROM batch LEFT JOIN linked ON true`
 // databaseNow is the clock of the database in microseconds, at the begin of a statement.
 const databaseNow = "(SELECT (extract(epoch FROM statement_timestamp()) * 1000000)::bigint)"
 
-// The parameters of burnStatement.
+// The parameters of the statements.
 const (
 	ofToken = iota
 	ofRev
@@ -72,26 +104,32 @@ const (
 	ofVerdict
 	ofRecords
 	ofCount
-	ofFurtherPlace
+	ofFree
+	ofFreed
+	burnParameters // of burnStatement; those of the others go on
+	ofFurtherPlace = iota - 1
 	ofFurtherToken
 	ofFurtherRev
 	ofFurtherState
 	ofUsePlace
 	ofUseRule
 	ofUseAt
-	ofFree
-	ofFreed
-	burnParameters
+	allParameters
 )
 
-// burnWriter encodes groups as parameters of burnStatement, in memory that it uses again.
+// burnWriter encodes groups as parameters of the statements, in memory that it uses again.
 type burnWriter struct {
-	arrays  [ofFree]array
-	values  [burnParameters][]byte
-	formats [burnParameters]int16
+	arrays  [allParameters]array
+	values  [allParameters][]byte
+	formats [allParameters]int16
 	free    []byte
 	freed   [8]byte
 	state   []byte
+}
+
+// plain reports whether burnStatement does for the group.
+func (w *burnWriter) plain() bool {
+	return w.arrays[ofFurtherPlace].count == 0 && w.arrays[ofUsePlace].count == 0
 }
 
 // write encodes a group.

@@ -22,6 +22,12 @@ const (
 	// maxConflicts is how often a group is tried again that the database has refused
 	// because of others.
 	maxConflicts = 8
+	// lockTime is how long a group waits for others, in which all logins of this node do. What
+	// another node commits takes milliseconds; but an act may stand still.
+	lockTime = 300 * time.Millisecond
+	// waryTime is how long groups do not wait for rows any more, after one did in vain. It is
+	// as long as an act may have them.
+	waryTime = statementTime
 )
 
 // probeStatement is a commit that changes nothing: it tells whether one is possible.
@@ -30,13 +36,16 @@ const probeStatement = "UPDATE head SET number = number WHERE id = 2"
 // burner makes groups durable on a connection that has nothing else to do. It belongs to
 // burnLoop.
 type burner struct {
-	store     *Store
-	conn      *conn
-	statement *pgconn.StatementDescription
-	writer    burnWriter
-	won       []int64
-	gatherer  store.Gatherer
-	timer     *time.Timer
+	store    *Store
+	conn     *conn
+	plain    *pgconn.StatementDescription // burnStatement
+	further  *pgconn.StatementDescription // burnFurther
+	wary     *pgconn.StatementDescription // burnUnlocked
+	isWary   bool                         // as the connection is set
+	writer   burnWriter
+	won      []int64
+	gatherer store.Gatherer
+	timer    *time.Timer
 }
 
 func (b *burner) init(s *Store) {
@@ -45,8 +54,15 @@ func (b *burner) init(s *Store) {
 	b.timer.Stop()
 }
 
-// burnSettings has the server wait for others as long as we do.
-const burnSettings = byIndex + "; SET statement_timeout = '2s'"
+// burnSettings has the server work for a group as long as we wait for it, and wait for locks
+// as waryLocks says.
+const burnSettings = byIndex + "; SET statement_timeout = '2s'; " + waryLocks
+
+// How long a group waits for a lock. When it does not wait for rows, what it still waits for is
+// held by who commits, and whoever gave up waiting for that would only have to wait anew.
+const waryLocks = "SET lock_timeout = 0"
+
+var patientLocks = "SET lock_timeout = " + milliseconds(lockTime)
 
 // connect makes the connection, and a commit to see whether that is possible.
 func (b *burner) connect(ctx context.Context) error {
@@ -56,7 +72,7 @@ func (b *burner) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if b.statement, err = c.raw.Prepare(ctx, "burn", burnStatement, nil); err == nil {
+	if err = b.prepare(ctx, c); err == nil {
 		err = c.raw.Exec(ctx, probeStatement).Close()
 	}
 	if err == nil && c.undurable {
@@ -66,8 +82,19 @@ func (b *burner) connect(ctx context.Context) error {
 		hangUp(c.raw)
 		return fmt.Errorf("preparing the connection for logins: %w", err)
 	}
-	b.conn = c
+	b.conn, b.isWary = c, true
 	return nil
+}
+
+func (b *burner) prepare(ctx context.Context, c *conn) (err error) {
+	if b.plain, err = c.raw.Prepare(ctx, "burn", burnStatement, nil); err != nil {
+		return err
+	}
+	if b.further, err = c.raw.Prepare(ctx, "burn_further", burnFurther, nil); err != nil {
+		return err
+	}
+	b.wary, err = c.raw.Prepare(ctx, "burn_unlocked", burnUnlocked, nil)
+	return err
 }
 
 // burn makes a group durable. It returns the number of the batch and the places of the
@@ -75,8 +102,7 @@ func (b *burner) connect(ctx context.Context) error {
 func (b *burner) burn(g *group, until time.Time) (number uint64, won []int64, err error) {
 	b.writer.write(g)
 	for range maxConflicts {
-		number, won, err = b.execute(until)
-		if state := sqlState(err); state != stateDeadlock && state != stateSerialization {
+		if number, won, err = b.execute(until); !b.again(err) {
 			break
 		}
 	}
@@ -89,15 +115,33 @@ func (b *burner) burn(g *group, until time.Time) (number uint64, won []int64, er
 	return number, won, err
 }
 
-// resultFormats are those of what burnStatement returns.
+// again reports whether the database has refused a group because of others: nothing of it has
+// happened then, and it may be tried again.
+func (b *burner) again(err error) bool {
+	switch sqlState(err) {
+	case stateDeadlock, stateSerialization:
+		return true
+	case stateLockTimeout, stateCanceled:
+		b.store.logins.beWary()
+		return true
+	}
+	return false
+}
+
+// resultFormats are those of what the statements return.
 var resultFormats = []int16{binaryFormat, binaryFormat}
 
-// execute runs burnStatement once. The end of its transaction is part of it.
+// execute runs a statement once. The end of its transaction is part of it.
 func (b *burner) execute(until time.Time) (number uint64, won []int64, err error) {
 	if err := b.conn.raw.Conn().SetDeadline(until); err != nil {
 		return 0, nil, err
 	}
-	reader := b.conn.raw.ExecStatement(context.Background(), b.statement, b.writer.values[:], b.writer.formats[:], resultFormats)
+	statement, err := b.choose()
+	if err != nil {
+		return 0, nil, err
+	}
+	n := len(statement.ParamOIDs)
+	reader := b.conn.raw.ExecStatement(context.Background(), statement, b.writer.values[:n], b.writer.formats[:n], resultFormats)
 	for reader.NextRow() {
 		row := reader.Values()
 		if len(row[0]) == 8 {
@@ -110,6 +154,30 @@ func (b *burner) execute(until time.Time) (number uint64, won []int64, err error
 	}
 	return number, b.won, err
 }
+
+// choose is the statement for a group, and sets the connection for it.
+func (b *burner) choose() (*pgconn.StatementDescription, error) {
+	wary := b.store.logins.isWary()
+	statement, locks := b.further, patientLocks
+	switch {
+	case wary:
+		statement, locks = b.wary, waryLocks
+	case b.writer.plain():
+		statement = b.plain
+	}
+	if wary != b.isWary {
+		if err := b.conn.raw.Exec(context.Background(), locks).Close(); err != nil {
+			return nil, err
+		}
+		b.isWary = wary
+	}
+	return statement, nil
+}
+
+// beWary has groups not wait for rows for a while, because somebody keeps some locked.
+func (l *logins) beWary() { l.waryUntil.Store(int64(l.now() + waryTime)) }
+
+func (l *logins) isWary() bool { return int64(l.now()) < l.waryUntil.Load() }
 
 // alive looks whether an idle connection has broken.
 func (b *burner) alive() error {

@@ -24,7 +24,13 @@
 // A transaction takes rows of state in the order of tokens, those of rule_use in the order of
 // rules, and the row of head last, because who has that keeps all others from committing. So
 // groups of several nodes do not deadlock. Acts that change two users may: PostgreSQL finds
-// that out after a second, a group is tried again, an act says so.
+// that out after a second, an act says so.
+//
+// A group waits for others for 0.3 s at most. When it did in vain, because an act stands still
+// or takes long, it is tried again in another way, and for a while all groups are, in which
+// it does not wait for rows of state (burnUnlocked): the users whose rows are locked wait for
+// these, all others go on. The statements of an act that take the head are sent together with
+// its COMMIT, so that no node waits for what this one does in between.
 //
 // # Acts
 //

@@ -45,6 +45,7 @@ const inTransaction = 'T'
 const (
 	beginAct = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 	lockActs = "SELECT pg_advisory_xact_lock(?)"
+	endAct   = "COMMIT"
 )
 
 // deed is what an act has to do at its end.
@@ -66,7 +67,10 @@ type batch struct {
 
 // Read implements tables.Engine.
 func (s engine) Read(run func(tables.Conn) error) error {
-	return s.withConn(context.Background(), func(c *conn) error { return run(c) })
+	if err := s.unreadable(); err != nil {
+		return err
+	}
+	return s.onConn(context.Background(), func(c *conn) error { return run(c) })
 }
 
 // withConn runs something on a connection of the pool. What it leaves behind is rolled back
@@ -75,12 +79,17 @@ func (s *Store) withConn(ctx context.Context, run func(*conn) error) error {
 	if err := s.failure.Load(); err != nil {
 		return *err // at once, rather than after a while
 	}
+	return s.onConn(ctx, run)
+}
+
+// onConn is withConn while the store may be out of service.
+func (s *Store) onConn(ctx context.Context, run func(*conn) error) error {
 	acquire, cancel := context.WithTimeout(ctx, roundTripTime)
 	defer cancel()
 	held, err := s.pool.Acquire(acquire)
 	if err != nil {
 		s.suspect(ctx, err)
-		return err
+		return s.database.explain(err)
 	}
 	defer held.Release() // which closes a connection that is broken, or in a transaction
 	c := connOf(held.Conn().PgConn())
@@ -136,6 +145,9 @@ func (s engine) doOn(c *conn, run func(tables.Conn) error) error {
 		err = s.touch(c, s.act.touch...)
 	}
 	if err == nil {
+		_, err = c.prepare(endAct) // which would take a round trip later
+	}
+	if err == nil {
 		err = s.writeBatches(c)
 	}
 	return s.end(c, err)
@@ -143,6 +155,9 @@ func (s engine) doOn(c *conn, run func(tables.Conn) error) error {
 
 // end commits, or rolls back if there was an error.
 func (s engine) end(c *conn, err error) error {
+	if err == nil {
+		err = c.ctx.Err()
+	}
 	if err == nil {
 		return commit(c)
 	}
@@ -154,16 +169,19 @@ func (s engine) end(c *conn, err error) error {
 	return err
 }
 
-// commit ends the transaction. With an error it may have been committed or not.
+// commit ends the transaction. With an error it may have been committed or not. What waits goes
+// along: from the batch of the journal on, which is the last, no login of any node can commit
+// until the server has done this, and it does not wait for us in between. Where one of these
+// statements fails the server leaves out those after it.
 func commit(c *conn) error {
-	if err := c.flush(); err != nil {
-		return err
-	}
 	if c.raw.TxStatus() != inTransaction { // COMMIT would roll back, and say nothing
 		return errors.New("a statement of this act has failed before")
 	}
 	c.undurable, c.ctx = false, context.WithoutCancel(c.ctx) // whoever asked for it may have gone
-	if err := errors.Join(c.Exec("COMMIT"), c.flush()); err != nil {
+	if err := errors.Join(c.Exec(endAct), c.flush()); err != nil {
+		if sqlState(err) != "" && !outage(err) {
+			return err
+		}
 		return fmt.Errorf("committing, which may have happened or not: %w", err)
 	}
 	if c.undurable {
@@ -237,10 +255,17 @@ func (s engine) writeBatches(w tables.Conn) error {
 	return nil
 }
 
+// forgetRefusal forgets the last login, unless it was accepted: its accept may be on its way,
+// and acts follow logins by themselves. The same login at another node gets silence then, as
+// before the act; whether it may be accepted once more is decided by the account as it is now
+// (otp.LastLogin). What was refused may be right after the act.
+var forgetRefusal = fmt.Sprintf("last_key = CASE WHEN state.last_verdict IN (%d, %d, %d) THEN state.last_key END",
+	otp.Accepted, otp.AcceptedByTMS, otp.AskedByTMS)
+
 // A state that an act writes is newer than what is there, also when the row was touched since
 // it was read.
-const writeState = `INSERT INTO state (token_id, rev, stamp, state) VALUES (?, ?, ?, ?)
-	ON CONFLICT (token_id) DO UPDATE SET rev = greatest(excluded.rev, state.rev + 1), stamp = excluded.stamp, state = excluded.state, last_key = NULL`
+var writeState = `INSERT INTO state (token_id, rev, stamp, state) VALUES (?, ?, ?, ?)
+	ON CONFLICT (token_id) DO UPDATE SET rev = greatest(excluded.rev, state.rev + 1), stamp = excluded.stamp, state = excluded.state, ` + forgetRefusal
 
 // WriteStates implements tables.Engine.
 func (s engine) WriteStates(w tables.Conn, changes []store.Change) error {
@@ -263,10 +288,10 @@ func (s engine) WriteStates(w tables.Conn, changes []store.Change) error {
 // It is enough to do that before the act changes anything: who reads the account during the
 // act reads it with the old stamps. A user without a token has no row; but no node keeps the
 // account of such a user either.
-const touch = `INSERT INTO state (token_id, rev, stamp, state)
+var touch = `INSERT INTO state (token_id, rev, stamp, state)
 	SELECT t.id, 0, ?::bigint, '\x0000' FROM token t JOIN "user" u ON u.id = t.user_id
 	WHERE u.name = ANY (ARRAY(SELECT json_array_elements_text(?::json))) ORDER BY t.id
-	ON CONFLICT (token_id) DO UPDATE SET rev = state.rev + 1, stamp = excluded.stamp, last_key = NULL`
+	ON CONFLICT (token_id) DO UPDATE SET rev = state.rev + 1, stamp = excluded.stamp, ` + forgetRefusal
 
 func (s engine) touch(w tables.Conn, names ...otp.UserName) error {
 	text, err := json.Marshal(names)

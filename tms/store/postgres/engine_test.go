@@ -3,7 +3,10 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
+	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -166,6 +169,7 @@ func TestTouch(t *testing.T) {
 // A database that hangs, or is gone, is noticed, acts end with an error, and all goes on
 // within a second of its return.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	server := postgrestest.Start(t, postgrestest.Options{})
 	s := openStore(t, migrated(t, server))
 	act := func() error {
@@ -197,6 +201,7 @@ func TestOutage(t *testing.T) {
 // After a fail-over the store goes on with the standby, with all that was acknowledged, and does
 // not take the old primary for the database when that comes back.
 func TestFailOver(t *testing.T) {
+	t.Parallel()
 	primary := postgrestest.Start(t, postgrestest.Options{})
 	o := migrated(t, primary)
 	standby := primary.Standby(t)
@@ -228,6 +233,64 @@ func TestFailOver(t *testing.T) {
 		t.Errorf("the old primary: error %v", err)
 	}
 	must(t, act(4))
+}
+
+// A pooler would have a statement or a setting of ours meet another server connection.
+func TestNoPooler(t *testing.T) {
+	server := postgrestest.Shared(t)
+	o := migrated(t, server)
+	o.DSN = strings.Replace(o.DSN, server.Address(), pooler(t, server.Address()), 1)
+	s, err := Open(t.Context(), o)
+	if err == nil {
+		must(t, s.Close())
+	}
+	if err == nil || !strings.Contains(err.Error(), "pooler") || strings.Contains(err.Error(), server.Password()) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// pooler is a way to a server that gives connections numbers of its own, as poolers do.
+func pooler(t *testing.T, server string) (address string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", server)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			go func() { _, _ = io.Copy(to, client); _ = to.Close() }()
+			go func() { renumber(client, to); _ = client.Close() }()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// renumber passes on what a server says, with another number of its process in BackendKeyData
+// (PostgreSQL's manual, Message Formats).
+func renumber(client io.Writer, server io.Reader) {
+	for {
+		head := make([]byte, 5)
+		if _, err := io.ReadFull(server, head); err != nil {
+			return
+		}
+		body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
+		if _, err := io.ReadFull(server, body); err != nil {
+			return
+		}
+		if head[0] == 'K' {
+			body[3] ^= 1
+		}
+		if _, err := client.Write(append(head, body...)); err != nil {
+			return
+		}
+	}
 }
 
 // await waits until something is so.

@@ -45,7 +45,9 @@ type item struct {
 	attempt *otp.Attempt
 	began   time.Duration // it was submitted, by logins.now
 	entry   int32         // noEntry when it has none
-	rounds  uint8         // lost before
+	rounds  uint8         // how often it has lost
+	lost    bool          // it has, by a row with this stamp before
+	before  int64
 }
 
 const noEntry = -1

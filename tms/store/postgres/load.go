@@ -18,6 +18,9 @@ const (
 	maxNames = 256  // attempts whose accounts are read at once
 	maxRound = 16   // how often an attempt may lose to other servers
 	warmPage = 128  // users read at once to fill the cache
+	// lockedPause is how long an attempt waits until it is tried again whether its row is
+	// still locked.
+	lockedPause = 20 * time.Millisecond
 )
 
 // stampColumns are read after those of tables.AccountColumns: the stamp of a token's row,
@@ -64,8 +67,12 @@ type loader struct {
 	wake  chan struct{}
 }
 
+// loadSettings has those who wait for the rows of a user whom an act has locked not take all
+// the time of the others.
+const loadSettings = byIndex + "; SET lock_timeout = '1s'"
+
 func (o *loader) init(s *Store) {
-	o.link = link{store: s, repeats: true, settings: byIndex}
+	o.link = link{store: s, repeats: true, settings: loadSettings}
 	o.wake = make(chan struct{}, 1)
 }
 
@@ -135,10 +142,16 @@ func (l *logins) loadLoop(ctx context.Context) {
 func (l *logins) load(ctx context.Context, items []item) {
 	accounts, err := l.readNamed(ctx, namesOf(items))
 	l.metrics.misses.Add(float64(len(items)))
+	var locked []item
 	for _, i := range items {
 		what, err := refused, err
 		if err == nil {
-			what, err = l.decideLoaded(i, accounts[string(i.attempt.User)])
+			read := accounts[string(i.attempt.User)]
+			if i.lost && read != nil && read.stamp == i.before {
+				locked = append(locked, i)
+				continue
+			}
+			what, err = l.decideLoaded(i, read)
 		}
 		if err != nil {
 			l.metrics.unanswered.Inc()
@@ -147,6 +160,20 @@ func (l *logins) load(ctx context.Context, items []item) {
 			l.tell(i.attempt, err)
 		}
 	}
+	l.retry(locked)
+}
+
+// retry leaves attempts to the loader after a while, that have lost although their rows are as
+// they were: somebody has these locked, and may change them or not. It is no race.
+func (l *logins) retry(locked []item) {
+	if len(locked) == 0 {
+		return
+	}
+	l.beWary()
+	for i := range locked {
+		locked[i].rounds, locked[i].lost = 0, false
+	}
+	time.AfterFunc(lockedPause, func() { l.again(locked) })
 }
 
 // namesOf are the users of attempts whom the database may know, each once.
@@ -221,7 +248,16 @@ func (l *logins) readComplete(c *conn, sql string, args ...driver.Value) ([]*acc
 	if len(lacking) == 0 {
 		return accounts, nil
 	}
-	if err := c.Exec(insertStates, l.stamp(), textArray(lacking)); err != nil {
+	err = errors.Join(c.Exec(insertStates, l.stamp(), textArray(lacking)), c.flush())
+	if sqlState(err) == stateLockTimeout { // by an act on one of them
+		for _, a := range accounts {
+			if a.lacks {
+				a.damage = err
+			}
+		}
+		return accounts, nil
+	}
+	if err != nil {
 		return nil, err
 	}
 	return l.readAccounts(c, sql, args...)

@@ -91,6 +91,7 @@ func (s *stream) stop() {
 // kills it and starts it again: what was answered is in the journal, and nothing was answered
 // twice.
 func TestServerFails(t *testing.T) {
+	t.Parallel()
 	const users = 64
 	server := postgrestest.Start(t, postgrestest.Options{})
 	w := newLoginWorld(t, server)
@@ -171,6 +172,7 @@ func (s *stream) verify(t *testing.T, journal map[string]int) {
 // TestCommitWithoutStandby breaks off the wait for a standby that does not answer: what the
 // database then says is committed may be lost with it, so nobody is answered.
 func TestCommitWithoutStandby(t *testing.T) {
+	t.Parallel()
 	server := postgrestest.Start(t, postgrestest.Options{})
 	w := newLoginWorld(t, server)
 	a := w.open("a")

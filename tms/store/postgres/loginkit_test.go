@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"sync"
@@ -10,6 +11,8 @@ import (
 	"countersign/otp"
 	"countersign/otp/oath"
 	"countersign/otp/seal"
+	"countersign/tms"
+	"countersign/tms/audit"
 	"countersign/tms/store"
 	"countersign/tms/store/postgrestest"
 	"countersign/tms/store/tables"
@@ -219,4 +222,65 @@ func (w *loginWorld) stateOf(s *Store, serial otp.Serial) (state otp.State) {
 		}, string(serial))
 	})
 	return state
+}
+
+// records calls each with the records of the journal.
+func (w *loginWorld) records(s *Store, each func(*store.Record)) {
+	w.Helper()
+	w.run(s, func(c *conn) error {
+		return c.Query("SELECT records FROM journal ORDER BY batch", func(r tables.Row) error {
+			return store.Records(r.Blob(0), func(_ uint32, record []byte) error {
+				parsed, err := store.ParseRecord(record)
+				each(&parsed)
+				return err
+			})
+		})
+	})
+}
+
+// verifyJournal expects that the journal is a chain without gaps, whose totals are right and
+// whose end is in table head; and that it has the latest state of every token.
+func (w *loginWorld) verifyJournal(s *Store) {
+	w.Helper()
+	var last audit.Hash
+	number, total := int64(0), int64(0)
+	w.run(s, func(c *conn) error {
+		return c.Query("SELECT batch, records, chain, total FROM journal ORDER BY batch", func(r tables.Row) error {
+			number++
+			last = audit.Link(last, uint64(number), r.Blob(1))
+			err := store.Records(r.Blob(1), func(uint32, []byte) error { total++; return nil })
+			if r.Integer(0) != number || !bytes.Equal(last[:], r.Blob(2)) || r.Integer(3) != total {
+				w.Errorf("batch %d has number %d, chain %x (want %v), total %d (want %d)", number, r.Integer(0), r.Blob(2), last, r.Integer(3), total)
+			}
+			return err
+		})
+	})
+	w.run(s, func(c *conn) error {
+		return c.Query("SELECT number, chain, total FROM head WHERE id = 1", func(r tables.Row) error {
+			if r.Integer(0) != number || !bytes.Equal(r.Blob(1), last[:]) || r.Integer(2) != total {
+				w.Errorf("the head is %d, %x, %d; the journal ends with %d, %v, %d", r.Integer(0), r.Blob(1), r.Integer(2), number, last, total)
+			}
+			return nil
+		})
+	})
+	states := map[int64]store.Change{}
+	w.records(s, func(r *store.Record) {
+		if r.Event.Kind == tms.LoginEvent {
+			for _, c := range r.Changes {
+				if c.Rev <= states[c.Token].Rev {
+					w.Errorf("token %d: revision %d after %d", c.Token, c.Rev, states[c.Token].Rev)
+				}
+				states[c.Token] = c
+			}
+		}
+	})
+	w.run(s, func(c *conn) error {
+		return c.Query("SELECT token_id, rev, state FROM state", func(r tables.Row) error {
+			in, known := states[r.Integer(0)]
+			if known && uint64(r.Integer(1)) == in.Rev && !bytes.Equal(store.AppendState(nil, &in.State), r.Blob(2)) {
+				w.Errorf("token %d has the state %x, the journal %+v", r.Integer(0), r.Blob(2), in)
+			}
+			return nil
+		})
+	})
 }

@@ -29,6 +29,7 @@ type logins struct {
 	obstacles obstacles
 	resumed   chan struct{} // the database may be back
 	epoch     atomic.Uint64 // rises with each connection that logins are made durable on
+	waryUntil atomic.Int64  // by now: until when groups do not wait for rows
 
 	cache      cache
 	queue      queue

@@ -18,8 +18,9 @@ func TestMain(m *testing.M) {
 func suite(t *testing.T) storetest.Engine {
 	server := postgrestest.Shared(t)
 	return storetest.Engine{
-		Place: func(tb testing.TB) string { return server.URL(migratedDatabase(tb, server)) },
-		Open:  openPlace,
+		Place:    func(tb testing.TB) string { return server.URL(migratedDatabase(tb, server)) },
+		Open:     openPlace,
+		Parallel: true,
 		Settle: func(s storetest.Store) {
 			if err := s.(*Store).history.tend(t.Context()); err != nil {
 				t.Error(err)

@@ -118,5 +118,5 @@ func (l *logins) forget(name string) { l.cache.forget(name) }
 // stamp is a number that no decision had before, of whatever server.
 func (l *logins) stamp() int64 { return int64(l.stamps.Add(1) &^ (1 << 63)) }
 
-// errRaces says that other servers were always faster.
-var errRaces = errors.New("the account kept changing under the decision: another server decides logins of the same user all the time")
+// errRaces says that others were always faster, or did not let go.
+var errRaces = errors.New("the account kept changing under the decision, or was kept locked: another server decides logins of the same user all the time, or an act stands still")
