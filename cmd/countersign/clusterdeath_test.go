@@ -64,10 +64,12 @@ timeout = "500ms"
 	d.a.alice("--type", "hotp")
 	d.start(d.a)
 	d.start(d.b)
-	d.report(d.a, record(7, 0, 2))
 	d.a.await("node a to do the work", func() bool {
-		return d.ledger.total() == 1 && d.a.works(mailWork) && d.a.works(collectorWork)
+		return d.a.works(mailWork) && d.a.works(collectorWork) && d.forwarded() != ""
 	})
+	before := d.forwarded()
+	d.report(d.a, record(7, 0, 2))
+	d.a.await("a record to be forwarded", func() bool { return d.ledger.total() == 1 && d.forwarded() != before })
 	next := d.a.dial("alice", eventPasscode(50)).asked("next")
 	first := d.a.dial("bob", anyPassword).asked("OTP PIN")
 	again := first.then("bob", "4711").asked()
@@ -82,6 +84,13 @@ timeout = "500ms"
 	d.report(d.b, record(7, 2, 2))
 	d.getsMail(sink, last)
 	d.getsRecords()
+}
+
+// forwarded is how far the records have come that the collector has, as far as that was
+// kept: who is killed before that sends the last ones again.
+func (d *departed) forwarded() string {
+	d.Helper()
+	return d.sql("SELECT value FROM note WHERE kind = 'collector'")
 }
 
 // getsMail: the mail comes soon, and what is in it works at every node.

@@ -48,12 +48,14 @@ func TestSchemaOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// sql runs statements in the database of the cluster.
-func (c *cluster) sql(statements string) {
+// sql runs statements in the database of the cluster and returns what they print.
+func (c *cluster) sql(statements string) string {
 	c.Helper()
-	if _, err := c.primary.SQL(c.database, statements); err != nil {
+	out, err := c.primary.SQL(c.database, statements)
+	if err != nil {
 		c.Fatal(err)
 	}
+	return out
 }
 
 // says runs a command and demands its exit status and some of what it says.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -395,20 +396,24 @@ func TestTerminateAnswersWhatIsInFlight(t *testing.T) {
 		}
 	}
 	in.stop()
-	answered := 0
+	var answered atomic.Int64
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // they are there; this is to read them
+	defer cancel()
 	for _, n := range nases {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		if _, err := n.Receive(ctx); err == nil {
-			answered++
-		}
-		cancel()
+		wg.Go(func() {
+			if _, err := n.Receive(ctx); err == nil {
+				answered.Add(1)
+			}
+		})
 	}
+	wg.Wait()
 	if !strings.Contains(in.log.String(), "msg=stopped") {
 		t.Errorf("it did not say that it stopped:\n%s", in.log)
 	}
 	recorded := strings.Count(in.run("", "event", "list", "--limit", "0", "--json"), `"kind":"login"`)
-	if recorded == 0 || recorded != answered {
-		t.Errorf("%d logins recorded, %d answered", recorded, answered)
+	if recorded == 0 || recorded != int(answered.Load()) {
+		t.Errorf("%d logins recorded, %d answered", recorded, answered.Load())
 	}
 }
 

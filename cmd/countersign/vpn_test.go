@@ -24,16 +24,17 @@ import (
 	"countersign/tms/console"
 )
 
+// networkMark is the variable that names the test that has a network of its own.
+const networkMark = "COUNTERSIGN_TEST_NETWORK"
+
 // ownNetwork gives a test that calls it first a network, processes and mounts of
 // its own: it runs the test again there, in another process, which then gets
 // true. The caller that gets false is through. With that process goes everything
 // it has started.
 func ownNetwork(t *testing.T) bool {
 	t.Helper()
-	const mark = "COUNTERSIGN_TEST_NETWORK"
-	if os.Getenv(mark) == t.Name() {
-		// Ports of four digits: the OpenVPN plugin reads no more.
-		if out, err := exec.Command("sh", "-c", "ip link set lo up && echo 2000 9999 >/proc/sys/net/ipv4/ip_local_port_range").CombinedOutput(); err != nil {
+	if os.Getenv(networkMark) == t.Name() {
+		if out, err := exec.Command("sh", "-c", "ip link set lo up && echo 6000 9999 >/proc/sys/net/ipv4/ip_local_port_range").CombinedOutput(); err != nil {
 			t.Fatalf("setting up the network: %v\n%s", err, out)
 		}
 		return true
@@ -48,7 +49,7 @@ func ownNetwork(t *testing.T) bool {
 	}
 	command := exec.CommandContext(t.Context(), "unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
 		self, "-test.run", "^"+t.Name()+"$", "-test.count", "1")
-	command.Env = append(os.Environ(), mark+"="+t.Name())
+	command.Env = append(os.Environ(), networkMark+"="+t.Name())
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("in a network of its own: %v\n%s", err, out)
